@@ -1,0 +1,57 @@
+"""The command line: one file a command, and only the one that is asked for gets imported.
+
+Exit codes are 0 fine, 1 fault, 2 wrong usage or bad config, 3 refused by a cap.
+"""
+
+import importlib
+from typing import Final
+
+import click
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "serve": ("proxy.cli.serve:serve", "Run the daemon."),
+    "init": ("proxy.cli.init:init", "Make a wallet and a config; never overwrite either."),
+    "check": ("proxy.cli.check:check", "Check the config; explain where a request would go."),
+    "demo": ("proxy.cli.demo:demo", "See it pay, on a sandbox, with a throw-away wallet."),
+    "sandbox": ("proxy.cli.sandbox:sandbox", "Serve miniature providers on this machine."),
+    "status": ("proxy.cli.status:status", "Show caps, spending and the state of the daemon."),
+    "payments": ("proxy.cli.payments:payments", "List, show, resolve or export payments."),
+    "wallet": ("proxy.cli.wallet:wallet", "Show the wallet's address and balance; back it up."),
+    "pause": ("proxy.cli.pause:pause", "Stop paying, until resumed."),
+    "resume": ("proxy.cli.pause:resume", "Pay again."),
+    "version": ("proxy.cli.version:version", "Print the version."),
+}
+"""Each command's name, where it lives, and the line about it in the help."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and none of them for its help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """All commands, in the order in which one meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import the command of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}:{name} is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """Write the commands' lines from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup, name="farebox", context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option("--config", metavar="FILE", help="The config file; may stand after the command too.")
+@click.option("--json/--text", "as_json", default=None, help="For programs, or for people.")
+def main(**_options: object) -> None:
+    """Pay HTTP 402 for every tool on this machine, and never more than you allow."""
+    # The options are read from the context, where a command's own come first.

@@ -1,0 +1,231 @@
+"""The ledger's rules.
+
+What counts against a cap, how a hold moves from state to state, and when a new one is let in.
+
+The promise is that what was taken plus what could still be taken never passes a cap. It is kept by
+counting *holds*: amounts that somebody may take. A hold is written, durably, before the signature
+that it stands for exists, and it counts in full from then on.
+
+            reserve (one transaction: caps, pins, the switch)
+    (none) ────────────────► RESERVED ──never sent──────► VOID       counts no longer
+                                │ sent
+                                ▼
+                              SENT ──receipt────────────► SETTLED
+                                │ no receipt, restart
+                                ▼
+                             UNKNOWN ──receipt──────────► SETTLED
+
+Only VOID gives money back here: a signature that has left is a bearer cheque, and a seller's word
+that it took nothing frees nothing. A process that died with a hold RESERVED may have sent it, so a
+restart counts it as UNKNOWN. (A call that the price table prices has no signature that anybody
+could cash; where the provider declines it with a 4xx, it is DECLINED and so VOID.)
+
+A hold counts in three ways. While its authorization is alive it is *held*, which counts in every
+window whatever its age, and (unless settled) *outstanding*. When the authorization dies by the
+clock, plus a margin, it was either taken or it never will be: it leaves the outstanding cap and is
+booked as *taken* at that moment, the latest at which the money can have moved, and from there it
+leaves each window by age. Windows roll; a calendar day would let twice the cap through at
+midnight.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from proxy.core.config import Caps
+from proxy.core.errors import Refusal
+from proxy.core.money import Usd, format_usd
+
+WINDOWS: Final[Mapping[str, int]] = {
+    "hour": 3600,
+    "day": 86_400,
+    "week": 604_800,
+    "month": 2_592_000,
+}
+"""The rolling windows, in seconds; a month is 30 days."""
+
+DEATH_MARGIN_S: Final = 60
+"""How long after `validBefore` by our clock a hold still counts as alive.
+
+Chains and machines disagree about the time.
+"""
+
+EVERYTHING: Final = "all"
+
+
+class State(StrEnum):
+    """What is known of a hold."""
+
+    RESERVED = "reserved"
+    SENT = "sent"
+    UNKNOWN = "unknown"
+    SETTLED = "settled"
+    VOID = "void"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Evidence(StrEnum):
+    """What happened to a hold, and so why its state may change."""
+
+    SENT = "sent"
+    NEVER_SENT = "never_sent"
+    DECLINED = "declined"
+    RECEIPT = "receipt"
+    NO_RECEIPT = "no_receipt"
+    RESTART = "restart"
+
+
+TRANSITIONS: Final[Mapping[State, Mapping[Evidence, State]]] = {
+    State.RESERVED: {
+        Evidence.SENT: State.SENT,
+        Evidence.NEVER_SENT: State.VOID,
+        Evidence.DECLINED: State.VOID,
+        Evidence.RECEIPT: State.SETTLED,
+        Evidence.NO_RECEIPT: State.UNKNOWN,
+        Evidence.RESTART: State.UNKNOWN,
+    },
+    State.SENT: {
+        Evidence.SENT: State.SENT,
+        Evidence.DECLINED: State.VOID,
+        Evidence.RECEIPT: State.SETTLED,
+        Evidence.NO_RECEIPT: State.UNKNOWN,
+        Evidence.RESTART: State.UNKNOWN,
+    },
+    State.UNKNOWN: {
+        Evidence.SENT: State.UNKNOWN,
+        Evidence.RECEIPT: State.SETTLED,
+        Evidence.NO_RECEIPT: State.UNKNOWN,
+        Evidence.RESTART: State.UNKNOWN,
+    },
+    State.SETTLED: {
+        Evidence.SENT: State.SETTLED,
+        Evidence.RECEIPT: State.SETTLED,
+        Evidence.NO_RECEIPT: State.SETTLED,
+    },
+    State.VOID: {},
+    State.CANCELLED: {},
+    State.EXPIRED: {},
+}
+"""From state and evidence to state.
+
+A pair that is missing here is a bug in the caller and raises KeyError.
+"""
+
+OPEN: Final = frozenset({State.RESERVED, State.SENT, State.UNKNOWN})
+"""The money may still move, so far as we know."""
+
+CREDITED: Final = frozenset({State.VOID, State.CANCELLED, State.EXPIRED})
+"""The money provably never moves: nothing counts."""
+
+
+def step(state: State, evidence: Evidence) -> State:
+    """The state that follows; KeyError if the evidence makes no sense there."""
+    return TRANSITIONS[state][evidence]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One cap of one scope.
+
+    `window` is a key of `WINDOWS`, or `per_request`, `call`, `total`, `outstanding`.
+    """
+
+    scope: str
+    window: str
+    usd: Usd
+
+    @property
+    def code(self) -> str:
+        """The error code of a refusal by this cap."""
+        return f"cap_{self.window}"
+
+
+class Book(Protocol):
+    """The sums that admission needs, as they stand inside the reserving transaction.
+
+    All in millionths of a dollar.
+    """
+
+    def held(self, scope: str) -> int:
+        """What is alive: settled or not, it counts in every window."""
+        ...
+
+    def outstanding(self, scope: str) -> int:
+        """What is alive and not known to be settled."""
+        ...
+
+    def taken(self, scope: str, since: int | None) -> int:
+        """What was booked as taken after a Unix time; ever, for None."""
+        ...
+
+    def frees_at(self, scope: str, since: int, excess: int) -> int | None:
+        """When the window that began at `since` has slid past `excess` of what was taken.
+
+        None if it holds less than that.
+        """
+        ...
+
+    def dies_at(self, scope: str) -> int | None:
+        """When the next outstanding hold dies; None if there is none."""
+        ...
+
+
+def limits_of(scope: str, caps: Caps) -> tuple[Limit, ...]:
+    """The limits that a block of caps sets for a scope."""
+    named = (
+        (window, getattr(caps, window))
+        for window in ("per_request", *WINDOWS, "total", "outstanding")
+    )
+    return tuple(Limit(scope, window, usd) for window, usd in named if usd is not None)
+
+
+def admit(limits: Iterable[Limit], book: Book, price: Usd, now: int) -> Refusal | None:
+    """Decide whether a hold of `price` fits under every limit.
+
+    The first that it would pass refuses it.
+    """
+    for limit in limits:
+        if count(limit, book, now) + price > limit.usd:
+            return _refusal(limit, book, price, now)
+    return None
+
+
+def count(limit: Limit, book: Book, now: int) -> int:
+    """What already counts against a limit; nothing, for one that looks at a single call."""
+    if limit.window in ("per_request", "call"):
+        return 0
+    if limit.window == "outstanding":
+        return book.outstanding(limit.scope)
+    since = None if limit.window == "total" else now - WINDOWS[limit.window]
+    return book.held(limit.scope) + book.taken(limit.scope, since)
+
+
+def _refusal(limit: Limit, book: Book, price: Usd, now: int) -> Refusal:
+    counted = count(limit, book, now)
+    scope = "" if limit.scope == EVERYTHING else f" for {limit.scope}"
+    window = limit.window.replace("_", " ")
+    message = f"{format_usd(price)} USD does not fit under the {window} cap of {format_usd(limit.usd)} USD{scope}"
+    if counted:
+        message += f": {format_usd(counted)} USD is spent or could still be taken"
+    return Refusal(
+        limit.code,
+        message,
+        retry_after_s=_retry_after_s(limit, book, counted + price - limit.usd, price, now),
+    )
+
+
+def _retry_after_s(limit: Limit, book: Book, excess: int, price: Usd, now: int) -> int | None:
+    """When there will be room, as far as it can be known.
+
+    Never earlier, and None where waiting does not help.
+    """
+    if price > limit.usd or limit.window in ("per_request", "call", "total"):
+        return None
+    if limit.window == "outstanding":
+        dies_at = book.dies_at(limit.scope)
+        return max(1, dies_at - now) if dies_at is not None else 1
+    length_s = WINDOWS[limit.window]
+    frees_at = book.frees_at(limit.scope, now - length_s, excess)
+    return max(1, frees_at + length_s - now) if frees_at is not None else length_s

@@ -1,0 +1,121 @@
+"""Policy: may this be bought at all, from whom, and under which limits?
+
+Pure decisions over one config snapshot. Numbered precedence: (1) a provider without `pay` is never
+paid; (2) the method must be one that the route or the provider pays for; (3) the challenge must
+hold an acceptable entry (`x402.terms`); (4) the price must fit under every limit, which only the
+ledger can decide, in its transaction.
+"""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Final
+
+from proxy.core.config import Config, PriceRule, ProviderConfig, RouteConfig
+from proxy.core.errors import Refusal
+from proxy.core.ledger import EVERYTHING, Limit, limits_of
+from proxy.core.money import Usd
+from proxy.core.x402.challenge import Challenge, Malformed
+from proxy.core.x402.terms import Allowed, Terms, choose
+
+_SECONDS_MAX: Final = 3600
+_SECONDS_FIELDS: Final = ("duration_seconds", "duration", "seconds")
+
+
+def pays(provider: ProviderConfig, route: RouteConfig, method: str) -> bool:
+    """Whether a call by this method may be paid for. HEAD and OPTIONS never are.
+
+    The config cannot name them.
+    """
+    if provider.pay is None:
+        return False
+    methods = provider.pay_methods if route.pay_methods is None else route.pay_methods
+    return method in methods
+
+
+def choose_terms(
+    challenge: Challenge | Malformed, config: Config, provider: str, payer: str
+) -> Terms | Refusal:
+    """Choose what to pay of a challenge, or say why nothing of it."""
+    if isinstance(challenge, Malformed):
+        return Refusal(
+            "challenge_invalid", f"the provider's 402 cannot be paid: {challenge.reason}"
+        )
+    pay = config.providers[provider].pay
+    if pay is None:
+        raise ValueError(f"provider {provider} is never paid")
+    payees = pay.pay_to if isinstance(pay.pay_to, tuple) else None
+    return choose(challenge, Allowed(pay.networks, config.assets, payees, payer))
+
+
+def scopes(provider: str, route: RouteConfig, client: str | None) -> tuple[str, ...]:
+    """The scopes that a call counts in, widest first."""
+    named = () if client is None else (f"client:{client}",)
+    return (EVERYTHING, f"provider:{provider}", f"route:{route.path}", *named)
+
+
+def limits(
+    config: Config, provider: str, route: RouteConfig, client: str | None
+) -> tuple[Limit, ...]:
+    """Every limit that a call must pass under one config."""
+    found = [*limits_of(EVERYTHING, config.caps)]
+    if provider in config.providers:
+        found += limits_of(f"provider:{provider}", config.providers[provider].caps)
+    for candidate in config.routes:
+        if candidate.path == route.path:
+            found += limits_of(f"route:{route.path}", candidate.caps)
+    for known in config.clients:
+        if known.name == client:
+            found += limits_of(f"client:{client}", known.caps)
+    return tuple(found)
+
+
+def all_limits(config: Config) -> tuple[Limit, ...]:
+    """Every limit of the config, for status pages."""
+    found = [*limits_of(EVERYTHING, config.caps)]
+    for name, provider in config.providers.items():
+        found += limits_of(f"provider:{name}", provider.caps)
+    for route in config.routes:
+        found += limits_of(f"route:{route.path}", route.caps)
+    for client in config.clients:
+        found += limits_of(f"client:{client.name}", client.caps)
+    return tuple(found)
+
+
+def table_price(
+    rules: tuple[PriceRule, ...], path: str, model: str | None, fields: Mapping[str, object]
+) -> Usd | Refusal:
+    """Price a call that no 402 prices, from the config's table; the first matching rule decides.
+
+    A call that names a model must find a rule, or its cost could not be capped; one that names
+    none and finds none is free: it manages assets, sessions and jobs. `fields` is the JSON body's
+    top level, for prices by the second.
+    """
+    for rule in rules:
+        if _matches(rule, path, model):
+            return _priced(rule, fields)
+    if model is None:
+        return Usd(0)
+    message = f"the provider's price table has no entry for model {ascii(model)}, so its cost cannot be capped"
+    return Refusal("price_unknown", message)
+
+
+def _matches(rule: PriceRule, path: str, model: str | None) -> bool:
+    if rule.path is not None:
+        return fnmatchcase(path, rule.path)
+    return model is not None and rule.model is not None and fnmatchcase(model, rule.model)
+
+
+def _priced(rule: PriceRule, fields: Mapping[str, object]) -> Usd | Refusal:
+    if rule.usd is not None:
+        return rule.usd
+    seconds = next(
+        (fields[name] for name in _SECONDS_FIELDS if name in fields), rule.default_seconds
+    )
+    if isinstance(seconds, str) and seconds.isascii() and seconds.isdigit():
+        seconds = int(seconds)
+    if not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 < seconds <= _SECONDS_MAX:
+        return Refusal(
+            "price_unknown",
+            "the call is priced by the second, and how many it wants is not a whole number",
+        )
+    return Usd((rule.usd_per_second or 0) * seconds)

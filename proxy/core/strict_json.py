@@ -1,0 +1,62 @@
+"""JSON from a stranger: one meaning or none.
+
+A text whose meaning depends on who reads it (a key twice, NaN) can show one price to the check and
+another to the signer, and deep nesting costs whoever walks it. Such texts are refused as a whole.
+"""
+
+import json
+from typing import Any, Final, NoReturn
+
+DEPTH_MAX: Final = 16
+"""A challenge nests five or six levels deep.
+
+Extensions carry JSON schemas, which need some more.
+"""
+
+
+class NotStrictJson(ValueError):  # noqa: N818 - it names what the text is not
+    """The text is not JSON with exactly one meaning.
+
+    The message says why and quotes nothing of it.
+    """
+
+
+def loads(data: bytes | str) -> Any:  # noqa: ANN401 - JSON is any of its types
+    """Parse UTF-8 JSON.
+
+    NotStrictJson for duplicate keys, NaN and infinities, nesting past `DEPTH_MAX`, or no JSON at
+    all.
+    """
+    try:
+        text = data.decode() if isinstance(data, bytes) else data
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except NotStrictJson:
+        raise
+    except RecursionError:
+        raise NotStrictJson(f"nested deeper than {DEPTH_MAX} levels") from None
+    except ValueError:
+        raise NotStrictJson("not valid JSON in UTF-8") from None
+    if not _within(value, DEPTH_MAX):
+        raise NotStrictJson(f"nested deeper than {DEPTH_MAX} levels")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        raise NotStrictJson("an object has the same key twice")
+    return unique
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise NotStrictJson("NaN and infinities are not JSON")
+
+
+def _within(value: object, levels: int) -> bool:
+    if isinstance(value, dict):
+        children: Any = value.values()
+    elif isinstance(value, list):
+        children = value
+    else:
+        return True
+    return levels > 0 and all(_within(child, levels - 1) for child in children)

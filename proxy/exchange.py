@@ -1,0 +1,238 @@
+"""The story of one request, from a safe path to a reply.
+
+    receive: find the route, keep the body where it may be sent twice, find the provider
+    send
+    not a 402: stream it back
+    a 402: choose the terms, reserve, sign, send once more, read the receipt, stream it back
+
+What is signed is what was checked; what leaves was counted before. After the paid send nothing is
+signed again, whatever comes back: a second 402, a 500, silence. From the reservation to the
+receipt the work is shielded from the client: one that hangs up neither takes a payment back nor is
+taken for the provider's failure.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from proxy.challenges import read_terms
+from proxy.core.errors import Refusal, Refused
+from proxy.core.http import Headers, Reply, Request, get
+from proxy.core.links import ANSWER_BYTES_MAX
+from proxy.core.money import Usd, format_usd
+from proxy.core.routing import job_id
+from proxy.core.x402.terms import Terms
+from proxy.jobs import Jobs
+from proxy.metrics import Metrics
+from proxy.payer import ACCEPTED, PAYMENT_REQUIRED, Payer, Purchase
+from proxy.quote import dry_run, priced_by_table, wants_dry_run
+from proxy.reception import Reception
+from proxy.relay import Relay, streamed, whole
+from proxy.replies import broken, json_answer, unreachable
+from proxy.shield import Shield
+from proxy.store import Ledger, LedgerUnavailableError, Memory
+from proxy.upstream import Answer, BrokenError, NeverSentError, Upstream
+from proxy.visit import Snapshot, Visit, send, send_unpaid
+from proxy.wallet import Wallet
+
+Delivered = tuple[Reply, Memory | None]
+"""A reply, and the paid job that it began, if it did."""
+
+_SUCCESS: Final = range(200, 300)
+
+
+class Exchange:
+    """Serves requests, each under the config of its moment."""
+
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        ledger: Ledger,
+        upstream: Upstream,
+        payer: Payer,
+        metrics: Metrics,
+        spool_dir: Path,
+    ) -> None:
+        self._reception = Reception(snapshot, ledger, spool_dir)
+        self._ledger = ledger
+        self._upstream = upstream
+        self._payer = payer
+        self._metrics = metrics
+        self._shield = Shield()
+        self._jobs = Jobs(ledger, upstream, payer, metrics, self._shield)
+
+    async def serve(self, request: Request) -> Reply:
+        """Serve one request; `Refused` says why not.
+
+        Cancelled, it finishes what is paid for, and nothing else.
+        """
+        try:
+            visit = await self._reception.receive(request)
+            try:
+                reply = await self._walk(visit)
+            except BaseException:
+                visit.close()
+                raise
+        except LedgerUnavailableError as problem:
+            raise Refused(
+                Refusal("ledger_unavailable", f"nothing is signed: {problem}")
+            ) from problem
+        if isinstance(reply.body, bytes):
+            visit.close()
+        reply.story = visit.story
+        return reply
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait for paid requests whose clients have gone."""
+        await self._shield.drain(timeout_s)
+
+    async def _walk(self, visit: Visit) -> Reply:
+        if wants_dry_run(visit.request):
+            return await dry_run(visit, self._upstream, self._metrics, self._ledger)
+        if (job := await self._paid_job(visit)) is not None:
+            return await self._jobs.asked(visit, job)
+        if price := self._table_price(visit):
+            reply, _ = await self._shield.finish(self._count(visit, price), _let_go)
+            return reply
+        answer = await send_unpaid(visit, self._upstream, self._metrics)
+        wallet = visit.paying_wallet()
+        if answer.status != PAYMENT_REQUIRED or wallet is None:
+            reply, _ = await self._deliver(visit, answer, None)
+            return reply
+        terms = await read_terms(visit, wallet, answer)
+        if isinstance(terms, bytes):
+            return whole(visit, answer, terms, None)
+        if isinstance(terms, Refusal):
+            raise Refused(terms)
+        reply, job = await self._shield.finish(self._buy(visit, wallet, terms), _let_go)
+        return reply if job is None else await self._jobs.follow(visit, job, reply)
+
+    async def _buy(self, visit: Visit, wallet: Wallet, terms: Terms) -> Delivered:
+        """Reserve, sign, send once more, and read what came of it."""
+        is_job = visit.lore.starts_paid_job(visit.request.method, visit.request.path)
+        purchase, headers = await self._payer.authorize(
+            visit, wallet, terms, visit.lifetime_s(is_job=is_job)
+        )
+        visit.story.update(
+            payment=purchase.id, usd=format_usd(terms.price), pay_to=terms.offer.pay_to
+        )
+        answer = await self._send_paid(visit, purchase, headers)
+        self._payer.answered(purchase, answer, more_to_come=is_job and answer.status == ACCEPTED)
+        return await self._deliver(visit, answer, purchase)
+
+    async def _count(self, visit: Visit, price: Usd) -> Delivered:
+        """Count a call that the price table prices, send it, and judge it by its status."""
+        purchase = await self._payer.count(visit, price)
+        visit.story.update(payment=purchase.id, usd=format_usd(price))
+        answer = await self._send_paid(visit, purchase, ())
+        self._payer.priced_answered(purchase, answer.status)
+        return await self._deliver(visit, answer, purchase)
+
+    async def _send_paid(self, visit: Visit, purchase: Purchase, headers: Headers) -> Answer:
+        """Let the payment leave. Only a connection that was never made gives it back."""
+        self._payer.sending(purchase)
+        try:
+            return await send(visit, self._upstream, self._metrics, headers)
+        except NeverSentError as problem:
+            await self._payer.never_sent(purchase)
+            raise unreachable(visit.provider, problem) from problem
+        except BrokenError as problem:
+            self._payer.lost(purchase, "no answer")
+            raise broken(visit.provider, problem, purchase.id) from problem
+        except BaseException:
+            self._payer.lost(purchase, "the daemon stopped waiting")
+            raise
+
+    async def _deliver(self, visit: Visit, answer: Answer, purchase: Purchase | None) -> Delivered:
+        """Hand the answer on as it came.
+
+        A JSON answer is read first where it may hold links, ids or a receipt.
+        """
+        if not _is_read_first(visit, answer, purchase):
+            return streamed(visit, answer, purchase), None
+        try:
+            body, is_whole = await answer.read(ANSWER_BYTES_MAX)
+        except BrokenError as problem:
+            raise broken(
+                visit.provider, problem, None if purchase is None else purchase.id
+            ) from problem
+        if not is_whole:
+            return streamed(visit, answer, purchase, body), None
+        answer.close()
+        fields = json_answer(body)
+        self._payer.read_body(purchase, visit, answer, fields)
+        job = await self._remember(visit, answer, fields, purchase)
+        return whole(visit, answer, body, purchase), job
+
+    async def _remember(
+        self, visit: Visit, answer: Answer, fields: dict[str, Any], purchase: Purchase | None
+    ) -> Memory | None:
+        """Store the ids that an answer gives out before the client hears of them.
+
+        Give back the paid job among them.
+        """
+        if answer.status not in _SUCCESS:
+            return None
+        request = visit.request
+        payment = purchase.id if purchase is not None and purchase.signed else None
+        memories = [
+            Memory(
+                id=given.id,
+                kind=given.kind,
+                provider=visit.provider,
+                model=given.model,
+                poll_path=given.poll_url,
+                payment=payment if given.kind == "job" else None,
+                client=request.client,
+            )
+            for given in visit.lore.given_out(request.method, request.path, visit.fields, fields)
+        ]
+        if not memories:
+            return None
+        await self._ledger.remember(memories)
+        return next((memory for memory in memories if memory.payment is not None), None)
+
+    async def _paid_job(self, visit: Visit) -> Memory | None:
+        """The paid job that a GET asks after, if it is one."""
+        job = job_id(visit.request.path)
+        if job is None or visit.request.method != "GET":
+            return None
+        known = await self._ledger.recall("job", job)
+        return next(
+            (m for m in known if m.provider == visit.provider and m.payment is not None), None
+        )
+
+    def _table_price(self, visit: Visit) -> Usd:
+        price = priced_by_table(visit) if visit.key is not None else Usd(0)
+        if isinstance(price, Refusal):
+            raise Refused(price)
+        return price
+
+
+def _is_read_first(visit: Visit, answer: Answer, purchase: Purchase | None) -> bool:
+    """Whether an answer is read before it is handed on.
+
+    JSON of a sane size, of a call that we paid for or gave a key.
+
+    One that cost nothing streams, unless its declared length says that it is short and there
+    already.
+    """
+    keyed = visit.key is not None
+    if (visit.config.pay is None and not keyed) or visit.request.method == "HEAD":
+        return False
+    media = (get(answer.headers, b"content-type") or b"").split(b";")[0].strip().lower()
+    if get(answer.headers, b"content-encoding") not in (None, b"identity"):
+        return False
+    if media != b"application/json" and not media.endswith(b"+json"):
+        return False
+    length = get(answer.headers, b"content-length")
+    if length is None:
+        return purchase is not None or keyed
+    return length.isdigit() and int(length) <= ANSWER_BYTES_MAX
+
+
+def _let_go(delivered: Delivered) -> None:
+    """Nobody waits for this any more."""
+    body = delivered[0].body
+    if isinstance(body, Relay):
+        body.close()

@@ -1,0 +1,233 @@
+"""Who may speak, and what may be asked: decided from a request's head alone.
+
+The rules are tried in this order, and the first that objects is the answer. Nothing of the request
+has gone anywhere by then.
+
+1. The method is one of seven; CONNECT, TRACE and the rest are 405 `method_not_allowed`.
+2. The framing means one thing: HTTP/1.0 or 1.1, one Content-Length of at most 18 digits, or the
+   transfer coding `chunked` and nothing else, never both: else 400 `bad_request`. (The parser
+   refuses most of this before us.)
+3. The target is a path that is safe (`paths`), with a clean query and no fragment: else 400
+   `bad_path`.
+4. There is one Host (400 `bad_request`), and it is ours (421 `wrong_host`): a page that rebinds its
+   name to 127.0.0.1 still says its own name here.
+5. No foreign web page is behind it (403 `origin_refused`): Origin is ours, Sec-Fetch-Site is `none`
+   or `same-origin`, and what says Sec-Fetch-Site at all, a browser, gets the daemon's own pages and
+   nothing that could cost money.
+6. It does not ask for a websocket (400 `bad_request`); other upgrades are ignored, as RFC 9110
+   section 7.8 allows.
+7. A token, where one is shown, is a client's; where clients are configured one is shown, but for
+   the three health paths: else 401 `client_token`.
+
+One path is open to the world, for somebody's phone comes to it from a provider's page:
+`GET /v1/portrait/callback/…` may bear the host of `public_url`, comes from wherever it comes, and
+needs no token.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from proxy.core.config import ClientConfig, Config
+from proxy.core.crossing import is_token
+from proxy.core.errors import Refusal
+from proxy.core.http import Headers, get_all
+from proxy.gate.paths import path_problem
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+HEALTH_PATHS: Final = frozenset({"/healthz", "/readyz", "/health"})
+CALLBACK_PREFIX: Final = "/v1/portrait/callback/"
+
+_LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_QUERY_CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
+_PORT: Final = re.compile(r":[0-9]{1,5}$", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request's head as the wire had it, and whether it came over a unix socket."""
+
+    method: str
+    target: str
+    headers: Headers
+    version: tuple[int, int] = (1, 1)
+    unix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What was asked, once nothing stands against it. `length` is None for a chunked body."""
+
+    path: str
+    query: str | None
+    host: str
+    client: str | None
+    length: int | None
+
+
+def check(head: Head, config: Config, ports: frozenset[int]) -> Admitted | Refusal:
+    """Judge a head under a config, on a daemon that listens on some TCP ports."""
+    if head.method not in METHODS:
+        return Refusal("method_not_allowed", f"only {', '.join(METHODS)} are served here")
+    length = _framed(head)
+    if isinstance(length, Refusal):
+        return length
+    target = _target(head.target)
+    if isinstance(target, Refusal):
+        return target
+    path, query = target
+    speaker = _speaker(head, path, config, ports)
+    if isinstance(speaker, Refusal):
+        return speaker
+    host, client = speaker
+    return Admitted(path, query, host, client, length)
+
+
+def is_own_page(path: str) -> bool:
+    """Whether the daemon answers a path itself; all others are for a provider."""
+    return (
+        path in ("/", "/metrics") or path in HEALTH_PATHS or path.startswith("/-/") or path == "/-"
+    )
+
+
+def _framed(head: Head) -> int | Refusal | None:
+    """Give the body's length, None where it is chunked (RFC 9112 section 6)."""
+    if head.version not in ((1, 0), (1, 1)):
+        return Refusal("bad_request", "HTTP/1.1 and HTTP/1.0 are spoken here")
+    lengths = get_all(head.headers, b"content-length")
+    codings = get_all(head.headers, b"transfer-encoding")
+    if codings:
+        if (
+            lengths
+            or head.version == (1, 0)
+            or [c.strip().lower() for c in codings] != [b"chunked"]
+        ):
+            return Refusal(
+                "bad_request", "the only transfer coding taken is chunked, without a Content-Length"
+            )
+        return None
+    if not lengths:
+        return 0
+    if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
+        return Refusal("bad_request", "expected one Content-Length, a number of at most 18 digits")
+    return int(lengths[0])
+
+
+def _target(target: str) -> tuple[str, str | None] | Refusal:
+    path, mark, query = target.partition("?")
+    problem = path_problem(path)
+    if problem is None and "#" in target:
+        problem = "the request target has a fragment"
+    if problem is None and (_QUERY_CONTROL.search(query) or not query.isascii()):
+        problem = "the query has characters that must be percent-encoded"
+    if problem is not None:
+        return Refusal("bad_path", problem)
+    if path == "/api/v1" or path.startswith("/api/v1/"):
+        path = path.removeprefix("/api")
+    return path, query if mark else None
+
+
+def _speaker(
+    head: Head, path: str, config: Config, ports: frozenset[int]
+) -> tuple[str, str | None] | Refusal:
+    """Rules 4 to 7: the host that was spoken to, and the client's name if it has one."""
+    host = _host(head, path, config, ports)
+    if isinstance(host, Refusal):
+        return host
+    refusal = _browser_refusal(head, path, host) or _upgrade_refusal(head.headers)
+    if refusal is not None:
+        return refusal
+    client = _client(head, path, config.clients)
+    return client if isinstance(client, Refusal) else (host, client)
+
+
+def _host(head: Head, path: str, config: Config, ports: frozenset[int]) -> str | Refusal:
+    hosts = get_all(head.headers, b"host")
+    if len(hosts) != 1:
+        return Refusal("bad_request", "expected exactly one Host header")
+    host = hosts[0].decode("latin-1")
+    name = host.lower()
+    if head.unix or _is_known(name, config.allow_hosts, ports):
+        return host
+    if config.public_url and _is_callback(head, path):
+        if name == urlsplit(config.public_url).netloc.lower():
+            return host
+    return Refusal(
+        "wrong_host", "this Host is not served here; add it to allow_hosts if it is ours"
+    )
+
+
+def _is_known(host: str, allowed: Iterable[str], ports: frozenset[int]) -> bool:
+    """Whether a Host is this machine's, with a port of the door's, or one of the config's.
+
+    The config's may have any port: what stands before the door, a tunnel or a container, has its
+    own. A rebound name is told by the name.
+    """
+    local = {f"{name}:{port}" for name in _LOCAL_HOSTS for port in ports}
+    if host in _LOCAL_HOSTS or host in local:
+        return True
+    return _PORT.sub("", host) in {name.lower() for name in allowed}
+
+
+def _is_callback(head: Head, path: str) -> bool:
+    return head.method == "GET" and path.startswith(CALLBACK_PREFIX)
+
+
+def _browser_refusal(head: Head, path: str, host: str) -> Refusal | None:
+    if _is_callback(head, path):
+        return None
+    own = f"http://{host}".lower()
+    if any(origin.decode("latin-1").lower() != own for origin in get_all(head.headers, b"origin")):
+        return Refusal("origin_refused", "other web pages may not speak to this daemon")
+    sites = get_all(head.headers, b"sec-fetch-site")
+    if any(site not in (b"none", b"same-origin") for site in sites):
+        return Refusal("origin_refused", "other web pages may not speak to this daemon")
+    if sites and not (is_own_page(path) and head.method in ("GET", "HEAD")):
+        return Refusal("origin_refused", "a browser gets the daemon's own pages and nothing else")
+    return None
+
+
+def _upgrade_refusal(headers: Headers) -> Refusal | None:
+    wanted = (
+        token.strip().lower()
+        for value in get_all(headers, b"upgrade")
+        for token in value.split(b",")
+    )
+    if any(token.startswith(b"websocket") for token in wanted):
+        return Refusal("bad_request", "websockets are not served here")
+    return None
+
+
+def _client(head: Head, path: str, clients: tuple[ClientConfig, ...]) -> str | Refusal | None:
+    names = {_name_of(token, clients) for token in _tokens(head.headers)}
+    if None in names or len(names) > 1:
+        return Refusal("client_token", "this Farebox token is not known here")
+    if names:
+        return names.pop()
+    if clients and path not in HEALTH_PATHS and not _is_callback(head, path):
+        return Refusal(
+            "client_token",
+            "a Farebox token is needed: send it as Farebox-Token or as a Bearer token",
+        )
+    return None
+
+
+def _tokens(headers: Headers) -> tuple[bytes, ...]:
+    bearers = (value for value in get_all(headers, b"authorization") if is_token(value))
+    return get_all(headers, b"farebox-token") + tuple(
+        value.strip().partition(b" ")[2].strip() for value in bearers
+    )
+
+
+def _name_of(token: bytes, clients: tuple[ClientConfig, ...]) -> str | None:
+    """Find whose token it is, in a time that does not depend on whose."""
+    digest, found = hashlib.sha256(token).hexdigest(), None
+    for client in clients:
+        if hmac.compare_digest(digest, client.token_sha256):
+            found = client.name
+    return found

@@ -1,0 +1,266 @@
+"""The story of one long generation.
+
+Its submission is paid for, and its polls carry that same payment until it is done.
+
+One authorization serves all polls of a job while it lives; it is rebuilt from its row in the
+ledger, so a restart loses nothing. Only when it is dead may a new one be signed, within the same
+payment, on the same or better terms. In the moment between "too late to settle" and "dead" nothing
+is signed: the client is told to come back.
+
+Polling happens only for somebody who waits. A hang-up stops it, costs nothing, and leaves the job
+to be asked for by its id.
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass, replace
+from random import SystemRandom
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from proxy.challenges import read_terms
+from proxy.core.errors import Refusal, Refused
+from proxy.core.http import Headers, Reply, Request, get, get_all
+from proxy.core.ledger import DEATH_MARGIN_S, State
+from proxy.core.links import ANSWER_BYTES_MAX
+from proxy.metrics import Metrics
+from proxy.payer import PAYMENT_REQUIRED, Payer, Purchase
+from proxy.providers import JobStatus
+from proxy.relay import streamed, whole
+from proxy.replies import broken, json_answer, json_reply, unreachable
+from proxy.shield import Shield
+from proxy.store import Ledger, Memory
+from proxy.upstream import Answer, BrokenError, NeverSentError, Upstream, UpstreamError
+from proxy.visit import Visit, poll
+
+WAIT_S: Final = 900
+"""How long a submission waits for its clip where the client does not say."""
+
+PACE_S: Final = 5.0
+JITTER: Final = 0.2
+TOO_LATE_S: Final = 10
+"""An authorization with less than this to live is not sent any more.
+
+No facilitator would settle it.
+"""
+
+_WAIT = re.compile(r"wait=([0-9]{1,6})", re.ASCII)
+_random = SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What the client's `Prefer` header asks for (RFC 7240).
+
+    `wait_s` is None where it does not say.
+    """
+
+    respond_async: bool = False
+    wait_s: int | None = None
+
+
+def preference(request: Request) -> Preference:
+    """Read `Prefer`: `respond-async` and `wait=N`; anything else in it is for the provider."""
+    words = [
+        word.strip().lower()
+        for value in get_all(request.headers, b"prefer")
+        for word in value.decode("latin-1").split(",")
+    ]
+    waits = [int(match[1]) for word in words if (match := _WAIT.fullmatch(word))]
+    return Preference("respond-async" in words, waits[0] if waits else None)
+
+
+class Jobs:
+    """Asks after jobs, for clients who wait."""
+
+    def __init__(
+        self, ledger: Ledger, upstream: Upstream, payer: Payer, metrics: Metrics, shield: Shield
+    ) -> None:
+        self._ledger = ledger
+        self._upstream = upstream
+        self._payer = payer
+        self._metrics = metrics
+        self._shield = shield
+
+    async def follow(self, visit: Visit, job: Memory, accepted: Reply) -> Reply:
+        """Wait for a job that was just submitted.
+
+        Its final answer, or the last 202 when the time is up.
+        """
+        prefer = preference(visit.request)
+        if prefer.respond_async or _poll_target(visit, job) is None:
+            return accepted
+        return await self._wait(
+            visit, job, accepted, WAIT_S if prefer.wait_s is None else prefer.wait_s
+        )
+
+    async def asked(self, visit: Visit, job: Memory) -> Reply:
+        """Answer a client who asks after a job.
+
+        The stored answer if it is done, else one poll, or as many as it waits for.
+        """
+        visit.story["job"] = job.id
+        if job.answer is not None:
+            return Reply(200, "OK", ((b"Content-Type", b"application/json"),), job.answer)
+        if _poll_target(visit, job) is None:
+            message = f"{visit.provider} gave job {ascii(job.id)} a poll URL that is not its own: {ascii(job.poll_path)}"
+            raise Refused(Refusal("poll_url_refused", message, payment=job.payment))
+        reply, final = await self._shielded_poll(visit, job)
+        prefer = preference(visit.request)
+        if final or prefer.wait_s is None:
+            return reply
+        return await self._wait(visit, job, reply, prefer.wait_s)
+
+    async def _wait(self, visit: Visit, job: Memory, last: Reply, wait_s: float) -> Reply:
+        """Poll at the provider's pace.
+
+        Slowness, 429 and 504 are no failures, nor is a poll that broke.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_s
+        pace_s = _pace_s(last.headers)
+        while (left_s := deadline - loop.time()) > 0:
+            await asyncio.sleep(min(pace_s, left_s))
+            try:
+                reply, final = await self._shielded_poll(visit, job)
+            except Refused as refused:
+                if refused.refusal.code not in (
+                    "upstream_unreachable",
+                    "upstream_timeout",
+                    "payment_outcome_unknown",
+                ):
+                    raise
+                pace_s = _pace_s(())
+                continue
+            if final:
+                return reply
+            pace_s = _pace_s(reply.headers)
+            last = reply if reply.status == 202 else last  # noqa: PLR2004 - accepted
+        return last
+
+    async def _shielded_poll(self, visit: Visit, job: Memory) -> tuple[Reply, bool]:
+        return await self._shield.finish(self._poll(visit, job), lambda _: None)
+
+    async def _poll(self, visit: Visit, job: Memory) -> tuple[Reply, bool]:
+        """Ask once, with the job's own payment, and say whether that was the end of it."""
+        payment = job.payment or ""
+        wallet, target = visit.snapshot.wallet, _poll_target(visit, job) or ""
+        stored = await self._ledger.live_hold(payment, TOO_LATE_S)
+        if stored is None and await self._ledger.live_hold(payment, -DEATH_MARGIN_S) is not None:
+            return _come_back(job), False
+        again = (
+            None if stored is None or wallet is None else self._payer.again(visit, wallet, stored)
+        )
+        purchase, headers = (None, ()) if again is None else again
+        answer = await self._ask(visit, target, headers, purchase)
+        if (
+            answer.status == PAYMENT_REQUIRED
+            and purchase is None
+            and await self._may_renew(payment)
+        ):
+            renewed = await self._renew(visit, answer, payment)
+            if isinstance(renewed, bytes):
+                return whole(visit, answer, renewed, None), True
+            purchase, headers = renewed
+            answer = await self._ask(visit, target, headers, purchase)
+        return await self._conclude(visit, job, answer, purchase)
+
+    async def _may_renew(self, payment: str) -> bool:
+        """A payment whose money was taken is never paid again."""
+        return await self._ledger.state_of(payment) is not State.SETTLED
+
+    async def _renew(
+        self, visit: Visit, answer: Answer, payment: str
+    ) -> tuple[Purchase, Headers] | bytes:
+        """Sign once more for a poll's own 402.
+
+        One without a challenge is given back as its body.
+        """
+        wallet = visit.snapshot.wallet
+        if wallet is None or visit.config.pay is None:
+            answer.close()
+            raise Refused(
+                Refusal("no_route", f"{visit.provider} is not paid any more: its config has no pay")
+            )
+        terms = await read_terms(visit, wallet, answer)
+        if isinstance(terms, Refusal):
+            raise Refused(terms)
+        if isinstance(terms, bytes):
+            return terms
+        return await self._payer.authorize(
+            visit, wallet, terms, visit.lifetime_s(is_job=True), payment
+        )
+
+    async def _ask(
+        self, visit: Visit, target: str, headers: Headers, purchase: Purchase | None
+    ) -> Answer:
+        if purchase is not None:
+            self._payer.sending(purchase)
+        try:
+            return await poll(visit, self._upstream, self._metrics, target, headers)
+        except NeverSentError as problem:
+            raise unreachable(visit.provider, problem) from problem
+        except BrokenError as problem:
+            raise broken(
+                visit.provider, problem, None if purchase is None else purchase.id
+            ) from problem
+
+    async def _conclude(
+        self, visit: Visit, job: Memory, answer: Answer, purchase: Purchase | None
+    ) -> tuple[Reply, bool]:
+        running = visit.lore.job_status(answer.status) is JobStatus.RUNNING
+        if purchase is not None:
+            self._payer.answered(purchase, answer, more_to_come=running)
+        try:
+            body, is_whole = await answer.read(ANSWER_BYTES_MAX)
+        except UpstreamError as problem:
+            error = problem if isinstance(problem, BrokenError) else BrokenError(str(problem))
+            raise broken(visit.provider, error, job.payment) from problem
+        if not is_whole:
+            return streamed(visit, answer, purchase, body), not running
+        answer.close()
+        fields = json_answer(body)
+        self._payer.read_body(purchase, visit, answer, fields)
+        reply = whole(visit, answer, body, purchase)
+        state = fields.get("status")
+        kept = reply.body if answer.status == 200 and isinstance(reply.body, bytes) else None  # noqa: PLR2004 - the final answer
+        await self._ledger.remember(
+            [replace(job, state=state if isinstance(state, str) else "", answer=kept)]
+        )
+        return reply, not running
+
+
+def _poll_target(visit: Visit, job: Memory) -> str | None:
+    """Path and query of a job's poll at its provider's own origin.
+
+    None for a URL that leads anywhere else.
+    """
+    base = urlsplit(visit.config.base_url)
+    if not job.poll_path:
+        return f"{base.path}/v1/videos/generations/{quote(job.id, safe='')}"
+    url = job.poll_path
+    if url.startswith("/") and not url.startswith("//"):
+        return url
+    origin = f"{base.scheme}://{base.netloc}"
+    rest = url[len(origin) :]
+    return rest if url.lower().startswith(origin.lower()) and rest.startswith("/") else None
+
+
+def _come_back(job: Memory) -> Reply:
+    """The job's last known state, for the moment in which nothing can be signed."""
+    reply = json_reply(
+        202, {"id": job.id, "object": "video.generation.job", "status": job.state or "in_progress"}
+    )
+    reply.headers = (*reply.headers, (b"Retry-After", b"%d" % DEATH_MARGIN_S))
+    return reply
+
+
+def _pace_s(headers: Headers) -> float:
+    """How long to wait before the next poll.
+
+    What the provider says, from a second up, else five with some jitter.
+    """
+    said = get(headers, b"retry-after")
+    if said is not None and said.strip().isdigit():
+        return float(max(1, min(int(said), WAIT_S)))
+    return PACE_S * (1 + JITTER * (2 * _random.random() - 1))

@@ -1,0 +1,52 @@
+"""BlockRun: paid by x402, videos are jobs whose polls carry the payment of their submission.
+
+Source: BlockRun's API documentation (virtual portraits, RealFace, video generation). The
+submission's payment is verified, not settled; the money moves on the first poll that finds the
+clip finished, so polls repeat the submission's header while it lives.
+"""
+
+from typing import Any, Final
+
+from proxy.providers.lore import GivenOut, JsonObject, Lore
+
+_JOBS: Final = "/v1/videos/generations"
+_ENROLMENTS: Final = ("/v1/portrait/enroll", "/v1/realface/enroll")
+_SETTLED: Final = ("settled", "already_settled")
+
+
+class BlockRun(Lore):
+    """What BlockRun documents."""
+
+    def starts_paid_job(self, method: str, path: str) -> bool:
+        """Videos do; everything else is settled by its own answer."""
+        return method == "POST" and path == _JOBS
+
+    def given_out(
+        self, method: str, path: str, fields: JsonObject, answer: JsonObject
+    ) -> tuple[GivenOut, ...]:
+        """A video's job with its poll URL, or an enrolled asset."""
+        if self.starts_paid_job(method, path) and isinstance(answer.get("id"), str):
+            model = answer.get("model", fields.get("model"))
+            return (GivenOut("job", answer["id"], _text(model), _text(answer.get("poll_url"))),)
+        if method == "POST" and path in _ENROLMENTS and isinstance(answer.get("asset_id"), str):
+            return (GivenOut("asset", answer["asset_id"]),)
+        return ()
+
+    def settled_tx(self, answer: JsonObject) -> str | None:
+        """Enrolments say `settlement: {success, tx_hash}`, finished jobs `payment.
+
+        {status, tx_hash}`.
+        """
+        settlement, payment = answer.get("settlement"), answer.get("payment")
+        if isinstance(settlement, dict) and settlement.get("success") is True:
+            return _text(settlement.get("tx_hash"))
+        if isinstance(payment, dict) and payment.get("status") in _SETTLED:
+            return _text(payment.get("tx_hash"))
+        return None
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - JSON is any of its types
+    return value if isinstance(value, str) else ""
+
+
+BLOCKRUN: Final = BlockRun()

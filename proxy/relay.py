@@ -1,0 +1,90 @@
+"""A provider's answer on its way to a client.
+
+Its body piece by piece, held by nobody, or read and with its links turned.
+"""
+
+from collections.abc import AsyncIterator, Callable
+
+from proxy.core.http import Headers, Reply
+from proxy.core.links import rewrite_links
+from proxy.payer import PAYMENT_REQUIRED, Purchase
+from proxy.upstream import Answer
+from proxy.visit import Visit
+
+
+def streamed(visit: Visit, answer: Answer, purchase: Purchase | None, begun: bytes = b"") -> Reply:
+    """The provider's answer, its body passed on as it comes.
+
+    `begun` is what was read of it already.
+    """
+    return Reply(
+        answer.status,
+        answer.reason,
+        _headers(visit, answer, purchase),
+        Relay(answer, visit.close, begun),
+    )
+
+
+def whole(visit: Visit, answer: Answer, body: bytes, purchase: Purchase | None) -> Reply:
+    """The provider's answer.
+
+    Read to its end, with the links in it leading back through the daemon.
+    """
+    return Reply(
+        answer.status,
+        answer.reason,
+        _headers(visit, answer, purchase),
+        rewrite_links(body, visit.link),
+    )
+
+
+class Relay(AsyncIterator[bytes]):
+    """Yields what was read already and then the rest.
+
+    And lets go of everything however it ends, also if it never began.
+    """
+
+    def __init__(self, answer: Answer, release: Callable[[], None], begun: bytes = b"") -> None:
+        self._answer = answer
+        self._release = release
+        self._begun = begun
+        self._chunks = answer.chunks()
+
+    def __aiter__(self) -> "Relay":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._begun:
+            begun, self._begun = self._begun, b""
+            return begun
+        try:
+            return await anext(self._chunks)
+        except BaseException:
+            self.close()
+            raise
+
+    async def aclose(self) -> None:
+        """Stop, wherever it is."""
+        self.close()
+
+    def close(self) -> None:
+        """The same, from where nothing can be awaited."""
+        self._answer.close()
+        self._release()
+
+
+def _headers(visit: Visit, answer: Answer, purchase: Purchase | None) -> Headers:
+    """The answer's headers.
+
+    With what the client is told of the payment, and that a second 402 was not paid.
+    """
+    headers = visit.headers_for_client(answer)
+    if purchase is None:
+        return headers
+    visit.story.update(
+        payment=purchase.id, payment_state=purchase.state.value, tx=purchase.tx or None
+    )
+    rejected: Headers = (
+        ((b"Farebox-Error", b"payment_rejected"),) if answer.status == PAYMENT_REQUIRED else ()
+    )
+    return (*headers, purchase.header(), *rejected)

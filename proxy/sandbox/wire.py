@@ -1,0 +1,84 @@
+"""Small things about HTTP that all three providers need: reading a JSON body, answering, streaming, and hanging up rudely."""
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from aiohttp import web
+
+Json = dict[str, object]
+
+_MP4: Final = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2"
+"""The smallest thing that a player recognises as a film, if an empty one."""
+
+
+def reply(
+    body: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Answer with a JSON object."""
+    return web.json_response(dict(body), status=status, headers=headers)
+
+
+async def read_object(request: web.Request) -> Json | None:
+    """The body as a JSON object; None for anything else."""
+    try:
+        body = json.loads(await request.read())
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def event(body: object) -> bytes:
+    """One server-sent event."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    return f"data: {text}\n\n".encode()
+
+
+async def stream(
+    request: web.Request,
+    pieces: Iterable[bytes],
+    headers: Mapping[str, str],
+    pause_s: float = 0.0,
+) -> web.StreamResponse:
+    """Answer 200 piece by piece, with a pause between two of them."""
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    for index, piece in enumerate(pieces):
+        if index:
+            await asyncio.sleep(pause_s)
+        await response.write(piece)
+    await response.write_eof()
+    return response
+
+
+async def film(_request: web.Request) -> web.Response:
+    """Serve a generated video: every one is the same few bytes."""
+    return web.Response(body=_MP4, content_type="video/mp4")
+
+
+def drop(request: web.Request) -> web.Response:
+    """Close the connection without an answer. What is returned is never sent: it only ends the handler."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
+
+
+async def reset_halfway(
+    request: web.Request, body: bytes, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Answer 200 with the true length, send half of the body, then reset the connection."""
+    response = web.StreamResponse(headers={**headers, "Content-Length": str(len(body))})
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    transport = request.transport
+    if transport is not None:
+        while transport.get_write_buffer_size():  # noqa: ASYNC110 - a transport has no event for it
+            await asyncio.sleep(0)
+        # A linger of zero makes the kernel answer with RST instead of an orderly FIN.
+        peer: socket.socket = transport.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    return response

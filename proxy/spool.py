@@ -1,0 +1,114 @@
+"""A request's body, kept so that it can be sent twice.
+
+In memory to a mebibyte, beyond that in a nameless file.
+
+Asking for the price and paying for it are two requests with one body. It is read from the client
+once, before anything is sent, and hashed on the way; past the limit it is refused before anything
+is paid.
+"""
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self
+
+from proxy.core.errors import Refusal, Refused
+from proxy.core.http import Body
+
+MEMORY_BYTES_MAX: Final = 1_048_576
+_READ_BYTES: Final = 262_144
+
+
+class Spool:
+    """A body that can be read any number of times, by several readers at once too.
+
+    It is a `Body` of known length.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._memory = bytearray()
+        self._file: IO[bytes] | None = None
+        self._hash = hashlib.sha256()
+        self._length = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def length(self) -> int:
+        """How many bytes there are."""
+        return self._length
+
+    @property
+    def sha256(self) -> bytes:
+        """The hash of all of it."""
+        return self._hash.digest()
+
+    async def fill(self, body: Body, bytes_max: int) -> None:
+        """Read a whole body.
+
+        Refused (`body_too_large`) as soon as it is known to be past the limit.
+        """
+        if body.length is not None and body.length > bytes_max:
+            raise _too_large(bytes_max)
+        async for chunk in body.chunks():
+            self._length += len(chunk)
+            if self._length > bytes_max:
+                raise _too_large(bytes_max)
+            self._hash.update(chunk)
+            self._memory += chunk
+            if len(self._memory) > MEMORY_BYTES_MAX:
+                await asyncio.to_thread(self._spill)
+        if self._file is not None:
+            await asyncio.to_thread(self._spill)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body from its beginning."""
+        if self._file is None:
+            if self._memory:
+                yield bytes(self._memory)
+            return
+        offset = 0
+        while chunk := await asyncio.to_thread(self._read_at, offset):
+            offset += len(chunk)
+            yield chunk
+
+    def small(self) -> bytes | None:
+        """All of it, if it is short enough to be in memory."""
+        return bytes(self._memory) if self._file is None else None
+
+    def close(self) -> None:
+        """Let go of memory and file; the file has no name, so nothing is left behind."""
+        self._memory.clear()
+        if self._file is not None:
+            self._file.close()
+
+    def _spill(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115 - `close` closes it
+        self._file.write(self._memory)
+        self._file.flush()
+        self._memory.clear()
+
+    def _read_at(self, offset: int) -> bytes:
+        if self._file is None:
+            return b""
+        return os.pread(self._file.fileno(), _READ_BYTES, offset)
+
+
+def _too_large(bytes_max: int) -> Refused:
+    message = f"the body is larger than {bytes_max} bytes, and it may have to be sent twice; nothing was paid"
+    return Refused(Refusal("body_too_large", message))

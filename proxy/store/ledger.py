@@ -1,0 +1,302 @@
+"""The ledger as the daemon uses it: reserve before signing, resolve afterwards, look things up.
+
+Every method that changes something is one transaction on the writer thread. `reserve` returns only
+when the hold is on the disk; whoever awaits it may then let a signature leave, and nobody else
+may.
+"""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from proxy.core.errors import Refusal
+from proxy.core.ledger import CREDITED, OPEN, Evidence, Limit, State, admit, step
+from proxy.core.money import Usd
+from proxy.store import memory, schema, sums, views
+from proxy.store.records import Hold, Intent, Memory, Reserved, Stored
+from proxy.store.writer import Writer
+
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """The one ledger of a state directory. `clock` gives Unix seconds.
+
+    A clock that goes back is not followed.
+    """
+
+    def __init__(self, path: Path, writer: Writer, clock: Callable[[], float], latest: int) -> None:
+        self.path = path
+        self._writer = writer
+        self._clock = clock
+        self._latest = latest
+
+    @classmethod
+    async def open(cls, state_dir: Path, clock: Callable[[], float]) -> "Ledger":
+        """Open or make the ledger's file, and count what a crash left behind as unknown."""
+        path = state_dir / schema.FILE_NAME
+        connection = await asyncio.to_thread(_open, path)
+        (latest,) = connection.execute(
+            "SELECT max(coalesce((SELECT max(created_at) FROM payment), 0), coalesce((SELECT max(at) FROM taken), 0))"
+        ).fetchone()
+        return cls(path, Writer(connection, asyncio.get_running_loop()), clock, latest)
+
+    async def close(self) -> None:
+        """Finish what was queued and close the file."""
+        await self._writer.close()
+
+    async def reserve(
+        self, intent: Intent, hold: Hold, limits: Iterable[Limit]
+    ) -> Reserved | Refusal:
+        """Count a hold under every limit, durably, or say which limit, pin or switch forbids it."""
+        every = tuple(limits)
+        return await self._writer.submit(lambda db: _reserve(db, intent, hold, every, self._now()))
+
+    async def would_admit(self, price: Usd, limits: Iterable[Limit]) -> Refusal | None:
+        """Decide as `reserve` would, and change nothing."""
+        every = tuple(limits)
+        return await self._writer.submit(lambda db: _verdict(db, every, price, self._now()))
+
+    def resolve(
+        self,
+        reserved: Reserved,
+        evidence: Evidence,
+        *,
+        tx: str = "",
+        note: str = "",
+        http_status: int | None = None,
+    ) -> "asyncio.Future[State]":
+        """Record what became of a hold. It need not be awaited.
+
+        If it is lost, the hold stays counted, the safe side.
+        """
+        return self._writer.submit(
+            lambda db: _resolve(db, reserved, evidence, tx, note, http_status)
+        )
+
+    async def remember(self, memories: Iterable[Memory]) -> None:
+        """Store ids that a provider gave out, before the client hears of them."""
+        every = tuple(memories)
+        await self._writer.submit(lambda db: memory.remember(db, every, self._now()))
+
+    async def recall(self, kind: str, id_: str) -> tuple[Memory, ...]:
+        """Everything known under an id: more than one where two providers gave out the same."""
+        return await self._writer.submit(lambda db: memory.recall(db, kind, id_))
+
+    async def live_hold(self, payment: str, alive_for_s: int) -> Stored | None:
+        """The newest authorization of a payment that lives for at least so many seconds more."""
+        return await self._writer.submit(
+            lambda db: _live_hold(db, payment, int(self._clock()) + alive_for_s)
+        )
+
+    async def state_of(self, payment: str) -> State | None:
+        """What a payment is, all its authorizations considered; None for one that is not known."""
+        row = await self._writer.submit(
+            lambda db: db.execute("SELECT state FROM payment WHERE id = ?", (payment,)).fetchone()
+        )
+        return None if row is None else State(row[0])
+
+    async def usage(self, limits: Iterable[Limit]) -> list[dict[str, str]]:
+        """How full some limits are at this moment."""
+        every = tuple(limits)
+        return await self._writer.submit(lambda db: _usage(db, every, self._now()))
+
+    async def probe(self) -> None:
+        """Write nothing durably: LedgerUnavailableError unless a transaction can be committed."""
+        await self._writer.submit(lambda db: _execute(db, "DELETE FROM pause WHERE 0"))
+
+    async def flush(self) -> None:
+        """Wait until everything that was handed in before is durable."""
+        await self._writer.submit(lambda _: None)
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a reading query on a connection of its own, beside the writer."""
+        await self.flush()
+        return await asyncio.to_thread(_read, self.path, query)
+
+    def _now(self) -> int:
+        """The time, which never goes back.
+
+        A clock set back must not bring money back into a window.
+        """
+        self._latest = max(self._latest, int(self._clock()))
+        return self._latest
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = schema.connect(path)
+    schema.migrate(connection)
+    connection.execute("BEGIN IMMEDIATE")
+    _recover(connection)
+    connection.execute("COMMIT")
+    return connection
+
+
+def _recover(db: sqlite3.Connection) -> None:
+    """Count what was in flight when the process died as unknown: it may have left."""
+    rows = db.execute(
+        "SELECT id, payment, state FROM hold WHERE state IN ('reserved','sent')"
+    ).fetchall()
+    for hold, payment, state in rows:
+        _set_state(db, hold, payment, step(State(state), Evidence.RESTART))
+
+
+def _reserve(
+    db: sqlite3.Connection, intent: Intent, hold: Hold, limits: tuple[Limit, ...], now: int
+) -> Reserved | Refusal:
+    if refusal := _verdict(db, limits, hold.usd, now) or _pin_refusal(
+        db, intent.provider, hold, now
+    ):
+        return refusal
+    known = db.execute(
+        "SELECT network, asset, pay_to, amount FROM payment WHERE id = ?", (intent.payment,)
+    ).fetchone()
+    if known is None:
+        _insert_payment(db, intent, hold, now)
+    elif refusal := _renewal_refusal(known, intent, hold):
+        return refusal
+    cursor = db.execute(
+        "INSERT INTO hold (payment, wallet, nonce, valid_after, valid_before, usd, state, scopes, terms)"
+        " VALUES (?, ?, ?, ?, ?, ?, 'reserved', ?, ?)",
+        (
+            intent.payment, hold.wallet, hold.nonce, hold.valid_after, hold.valid_before, hold.usd,
+            json.dumps(hold.scopes), hold.terms,
+        ),
+    )  # fmt: skip
+    sums.add(db, hold.scopes, held=hold.usd, outstanding=hold.usd)
+    if cursor.lastrowid is None:
+        raise sqlite3.DatabaseError("an insert gave no row")
+    return Reserved(intent.payment, cursor.lastrowid)
+
+
+def _verdict(
+    db: sqlite3.Connection, limits: tuple[Limit, ...], price: Usd, now: int
+) -> Refusal | None:
+    paused = db.execute("SELECT reason FROM pause").fetchone()
+    if paused is not None:
+        return Refusal(
+            "paused", f"paying is paused: {paused[0]}" if paused[0] else "paying is paused"
+        )
+    sums.book_the_dead(db, now)
+    return admit(limits, sums.Sums(db), price, now)
+
+
+def _pin_refusal(db: sqlite3.Connection, provider: str, hold: Hold, now: int) -> Refusal | None:
+    """Pin the first payee of a provider on a network; refuse another one later."""
+    if not hold.pin:
+        return None
+    key = (provider, hold.network)
+    row = db.execute("SELECT pay_to FROM pin WHERE provider = ? AND network = ?", key).fetchone()
+    if row is None:
+        db.execute("INSERT INTO pin VALUES (?, ?, ?, ?)", (*key, hold.pay_to.lower(), now))
+        return None
+    if row[0] == hold.pay_to.lower():
+        return None
+    message = (
+        f"{provider} was paid at {row[0]} on {hold.network} before and now asks for {hold.pay_to}; if that is right, "
+        f"list both under providers.{provider}.pay.pay_to"
+    )
+    return Refusal("payee_not_allowed", message)
+
+
+def _insert_payment(db: sqlite3.Connection, intent: Intent, hold: Hold, now: int) -> None:
+    db.execute(
+        "INSERT INTO payment (id, created_at, client, provider, route, method, path, body_sha256, idempotency_key,"
+        " network, asset, decimals, pay_to, amount, usd, state)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved')",
+        (
+            intent.payment, now, intent.client, intent.provider, intent.route, intent.method, intent.path,
+            intent.body_sha256, intent.idempotency_key, hold.network, hold.asset, hold.decimals, hold.pay_to,
+            str(hold.amount), hold.usd,
+        ),
+    )  # fmt: skip
+
+
+def _renewal_refusal(
+    known: tuple[str, str, str, str], intent: Intent, hold: Hold
+) -> Refusal | None:
+    """A further authorization of one payment is for the same or better terms than its first."""
+    network, asset, pay_to, amount = known
+    same = (network, asset.lower(), pay_to.lower()) == (
+        hold.network,
+        hold.asset.lower(),
+        hold.pay_to.lower(),
+    )
+    if same and hold.amount <= int(amount):
+        return None
+    return Refusal(
+        "payee_not_allowed",
+        "the provider asks for other terms than the job was paid on",
+        payment=intent.payment,
+    )
+
+
+def _resolve(
+    db: sqlite3.Connection,
+    reserved: Reserved,
+    evidence: Evidence,
+    tx: str,
+    note: str,
+    http_status: int | None,
+) -> State:
+    usd, text, scopes, booked = db.execute(
+        "SELECT usd, state, scopes, booked FROM hold WHERE id = ?", (reserved.hold,)
+    ).fetchone()
+    before = State(text)
+    after = step(before, evidence)
+    if before in OPEN and after in CREDITED:
+        sums.give_back(db, reserved.hold, usd, json.loads(scopes), booked=bool(booked))
+    elif before in OPEN and after not in OPEN and not booked:
+        sums.add(db, json.loads(scopes), held=0, outstanding=-usd)
+    _set_state(db, reserved.hold, reserved.payment, after)
+    db.execute(
+        "UPDATE payment SET tx = CASE ?1 WHEN '' THEN tx ELSE ?1 END, note = ?2,"
+        " http_status = coalesce(?3, http_status) WHERE id = ?4",
+        (tx, note, http_status, reserved.payment),
+    )
+    return after
+
+
+def _set_state(db: sqlite3.Connection, hold: int, payment: str, state: State) -> None:
+    """A payment is settled once any of its authorizations is; else it is what its newest one is."""
+    db.execute("UPDATE hold SET state = ? WHERE id = ?", (state, hold))
+    db.execute(
+        "UPDATE payment SET state = coalesce("
+        " (SELECT state FROM hold WHERE payment = ?1 AND state = 'settled' LIMIT 1),"
+        " (SELECT state FROM hold WHERE payment = ?1 ORDER BY id DESC LIMIT 1)) WHERE id = ?1",
+        (payment,),
+    )
+
+
+def _usage(db: sqlite3.Connection, limits: tuple[Limit, ...], now: int) -> list[dict[str, str]]:
+    sums.book_the_dead(db, now)
+    return views.caps(db, limits, now)
+
+
+def _live_hold(db: sqlite3.Connection, payment: str, alive_at: int) -> Stored | None:
+    row = db.execute(
+        "SELECT h.payment, h.id, h.state, p.network, p.asset, p.pay_to, h.nonce, h.valid_after, h.valid_before, h.terms"
+        " FROM hold h JOIN payment p ON p.id = h.payment WHERE h.payment = ? AND h.nonce IS NOT NULL AND h.valid_before >= ?"
+        " AND h.state IN ('reserved','sent','unknown','settled') ORDER BY h.id DESC LIMIT 1",
+        (payment, alive_at),
+    ).fetchone()
+    if row is None:
+        return None
+    payment, hold, state, *rest = row
+    return Stored(payment, hold, State(state), *rest)
+
+
+def _execute(db: sqlite3.Connection, statement: str, *parameters: object) -> None:
+    db.execute(statement, parameters)
+
+
+def _read(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
+    connection = schema.connect(path, read_only=True)
+    try:
+        return query(connection)
+    finally:
+        connection.close()

@@ -1,0 +1,52 @@
+"""The memory of ids.
+
+Which provider gave out which job or asset, and what a job needs to be asked for again.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+
+from proxy.store.records import Memory
+
+_COLUMNS = "id, kind, provider, model, poll_path, payment, client, state, answer"
+
+
+def remember(db: sqlite3.Connection, memories: Sequence[Memory], now: int) -> None:
+    """Store ids, and in payments which job they pay for; what was known and is not said stays."""
+    db.executemany(
+        "INSERT INTO memory (id, kind, provider, model, poll_path, payment, client, state, answer, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (kind, id, provider) DO UPDATE SET"
+        " model = CASE excluded.model WHEN '' THEN model ELSE excluded.model END,"
+        " poll_path = CASE excluded.poll_path WHEN '' THEN poll_path ELSE excluded.poll_path END,"
+        " payment = coalesce(excluded.payment, payment), client = coalesce(client, excluded.client),"
+        " state = CASE excluded.state WHEN '' THEN state ELSE excluded.state END, answer = coalesce(excluded.answer, answer)",
+        [
+            (
+                m.id,
+                m.kind,
+                m.provider,
+                m.model,
+                m.poll_path,
+                m.payment,
+                m.client,
+                m.state,
+                m.answer,
+                now,
+            )
+            for m in memories
+        ],
+    )
+    db.executemany(
+        "UPDATE payment SET job = ? WHERE id = ?",
+        [(m.id, m.payment) for m in memories if m.kind == "job" and m.payment is not None],
+    )
+
+
+def recall(db: sqlite3.Connection, kind: str, id_: str) -> tuple[Memory, ...]:
+    """Everything known under an id, oldest first."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM memory WHERE kind = ? AND id = ? ORDER BY created_at",  # noqa: S608 - a constant
+        (kind, id_),
+    )
+    return tuple(Memory(*row) for row in rows)

@@ -1,0 +1,132 @@
+"""The running sums: every change to what counts, and the look-ups that admission makes.
+
+`balance` holds what is alive, by scope; `taken` what was booked, each row with the total so far,
+so that the sum of any window is the difference of two rows, found by index, however long the
+ledger grows.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from proxy.core.ledger import DEATH_MARGIN_S, OPEN, State
+
+
+class Sums:
+    """`proxy.core.ledger.Book` over an open transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def held(self, scope: str) -> int:
+        """See `Book.held`."""
+        return self._balance(scope)[0]
+
+    def outstanding(self, scope: str) -> int:
+        """See `Book.outstanding`."""
+        return self._balance(scope)[1]
+
+    def taken(self, scope: str, since: int | None) -> int:
+        """See `Book.taken`."""
+        return running(self._db, scope) - (0 if since is None else self._running_at(scope, since))
+
+    def frees_at(self, scope: str, since: int, excess: int) -> int | None:
+        """See `Book.frees_at`."""
+        row = self._db.execute(
+            "SELECT at FROM taken WHERE scope = ? AND running >= ? ORDER BY running, seq LIMIT 1",
+            (scope, self._running_at(scope, since) + excess),
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def dies_at(self, scope: str) -> int | None:
+        """See `Book.dies_at`: alive holds are few, and this is asked only for a refusal."""
+        rows = self._db.execute(
+            "SELECT valid_before, scopes FROM hold WHERE booked = 0 AND state IN ('reserved','sent','unknown')"
+            " ORDER BY valid_before"
+        )
+        return next(
+            (before + DEATH_MARGIN_S for before, scopes in rows if scope in json.loads(scopes)),
+            None,
+        )
+
+    def _balance(self, scope: str) -> tuple[int, int]:
+        row = self._db.execute(
+            "SELECT held, outstanding FROM balance WHERE scope = ?", (scope,)
+        ).fetchone()
+        return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+    def _running_at(self, scope: str, at: int) -> int:
+        row = self._db.execute(
+            "SELECT running FROM taken WHERE scope = ? AND at <= ? ORDER BY at DESC, seq DESC LIMIT 1",
+            (scope, at),
+        ).fetchone()
+        return 0 if row is None else int(row[0])
+
+
+def running(db: sqlite3.Connection, scope: str) -> int:
+    """All that was ever booked in a scope."""
+    row = db.execute(
+        "SELECT running FROM taken WHERE scope = ? ORDER BY seq DESC LIMIT 1", (scope,)
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def add(db: sqlite3.Connection, scopes: Iterable[str], *, held: int, outstanding: int) -> None:
+    """Change what is alive in some scopes."""
+    for scope in scopes:
+        db.execute(
+            "INSERT OR IGNORE INTO balance (scope, held, outstanding) VALUES (?, 0, 0)", (scope,)
+        )
+        db.execute(
+            "UPDATE balance SET held = held + ?, outstanding = outstanding + ? WHERE scope = ?",
+            (held, outstanding, scope),
+        )
+
+
+def book_the_dead(db: sqlite3.Connection, now: int) -> None:
+    """Book every hold whose authorization has died.
+
+    It was taken by then at the latest, or never will be.
+    """
+    dead = db.execute(
+        "SELECT id, valid_before, usd, state, scopes FROM hold WHERE booked = 0 AND valid_before <= ? ORDER BY valid_before, id",
+        (now - DEATH_MARGIN_S,),
+    ).fetchall()
+    for hold, valid_before, usd, state, scopes in dead:
+        still_open = State(state) in OPEN
+        names = json.loads(scopes)
+        add(db, names, held=-usd, outstanding=-usd if still_open else 0)
+        for scope in names:
+            _book(db, scope, valid_before + DEATH_MARGIN_S, hold, usd)
+        db.execute("UPDATE hold SET booked = 1 WHERE id = ?", (hold,))
+
+
+def give_back(
+    db: sqlite3.Connection, hold: int, usd: int, scopes: Iterable[str], *, booked: bool
+) -> None:
+    """Stop counting a hold that provably never moves."""
+    if not booked:
+        add(db, scopes, held=-usd, outstanding=-usd)
+        db.execute("UPDATE hold SET booked = 1 WHERE id = ?", (hold,))
+        return
+    for scope in scopes:
+        (seq,) = db.execute(
+            "SELECT seq FROM taken WHERE scope = ? AND hold = ?", (scope, hold)
+        ).fetchone()
+        db.execute(
+            "UPDATE taken SET running = running - ? WHERE scope = ? AND seq >= ?", (usd, scope, seq)
+        )
+        db.execute("UPDATE taken SET usd = 0 WHERE scope = ? AND seq = ?", (scope, seq))
+
+
+def _book(db: sqlite3.Connection, scope: str, at: int, hold: int, usd: int) -> None:
+    last = db.execute(
+        "SELECT seq, at, running FROM taken WHERE scope = ? ORDER BY seq DESC LIMIT 1", (scope,)
+    ).fetchone()
+    seq, last_at, total = (0, at, 0) if last is None else last
+    # The list stays ordered in time: a hold booked late is booked at the last moment seen, which
+    # keeps it in its windows longer.
+    db.execute(
+        "INSERT INTO taken VALUES (?, ?, ?, ?, ?, ?)",
+        (scope, seq + 1, max(at, last_at), hold, usd, total + usd),
+    )

@@ -1,0 +1,155 @@
+"""What pages and the command line read of the ledger.
+
+It needs no running daemon, and changes nothing but the switch.
+"""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from proxy.core.ledger import Limit, State, count
+from proxy.core.money import Usd, format_usd
+from proxy.store import schema
+from proxy.store.sums import Sums
+
+PAGE_MAX = 1000
+_COLUMNS = (
+    "id", "created_at", "client", "provider", "route", "method", "path", "network", "asset", "pay_to", "amount", "usd",
+    "state", "job", "tx", "http_status", "note",
+)  # fmt: skip
+
+
+def payments(
+    db: sqlite3.Connection, *, limit: int = 50, before: str | None = None, state: str | None = None
+) -> dict[str, Any]:
+    """The newest payments, with their authorizations: `{"payments": [...], "next"?.
+
+    Id to go on before}`.
+    """
+    limit = max(1, min(limit, PAGE_MAX))
+    rows = db.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM payment WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR state = ?2)"  # noqa: S608
+        " ORDER BY id DESC LIMIT ?3",
+        (before, state, limit + 1),
+    ).fetchall()
+    page: dict[str, Any] = {"payments": [_payment(db, row) for row in rows[:limit]]}
+    if len(rows) > limit:
+        page["next"] = rows[limit - 1][0]
+    return page
+
+
+def payment(db: sqlite3.Connection, id_: str) -> dict[str, Any] | None:
+    """One payment, or None."""
+    row = db.execute(f"SELECT {', '.join(_COLUMNS)} FROM payment WHERE id = ?", (id_,)).fetchone()  # noqa: S608 - constants
+    return None if row is None else _payment(db, row)
+
+
+def jobs(db: sqlite3.Connection, *, limit: int = 100) -> dict[str, Any]:
+    """The newest jobs: `{"jobs".
+
+    [{id, provider, model, state, created_at, payment?, result?}]}`.
+    """
+    rows = db.execute(
+        "SELECT id, provider, model, state, created_at, payment, answer FROM memory"
+        " WHERE kind = 'job' ORDER BY created_at DESC, rowid DESC LIMIT ?",
+        (limit,),
+    )
+    names = ("id", "provider", "model", "state", "created_at", "payment")
+    found = []
+    for *values, answer in rows:
+        job = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        found.append(job if answer is None else {**job, "result": json.loads(answer)})
+    return {"jobs": found}
+
+
+def portraits(db: sqlite3.Connection, *, limit: int = 1000) -> dict[str, Any]:
+    """The assets that were enrolled through here: `{"portraits": [{id, provider, created_at}]}`."""
+    rows = db.execute(
+        "SELECT id, provider, created_at FROM memory WHERE kind = 'asset' ORDER BY created_at DESC LIMIT ?",
+        (limit,),
+    )
+    return {
+        "portraits": [dict(zip(("id", "provider", "created_at"), row, strict=True)) for row in rows]
+    }
+
+
+def caps(db: sqlite3.Connection, limits: tuple[Limit, ...], now: int) -> list[dict[str, str]]:
+    """How full each limit is: `[{scope, window, limit, settled, live, free}]`, in dollars.
+
+    `live` is what is alive and could still be taken or was just taken; `settled` is what was
+    booked in the window.
+    """
+    book = Sums(db)
+    return [_usage(book, limit, now) for limit in limits]
+
+
+def counts(db: sqlite3.Connection) -> dict[str, int]:
+    """How many payments are in each state."""
+    found = dict(db.execute("SELECT state, count(*) FROM payment GROUP BY state").fetchall())
+    return {state.value: found.get(state.value, 0) for state in State}
+
+
+def spent(db: sqlite3.Connection) -> Usd:
+    """All that was ever settled, in dollars."""
+    (total,) = db.execute(
+        "SELECT coalesce(sum(usd), 0) FROM hold WHERE state = 'settled'"
+    ).fetchone()
+    return Usd(total)
+
+
+def exposure(db: sqlite3.Connection) -> Usd:
+    """All that counts at this moment: taken, or still takeable."""
+    book = Sums(db)
+    return Usd(book.held("all") + book.taken("all", None))
+
+
+def paused(db: sqlite3.Connection) -> str | None:
+    """The reason for which paying is paused (it may be empty), or None."""
+    row = db.execute("SELECT reason FROM pause").fetchone()
+    return None if row is None else str(row[0])
+
+
+def set_paused(path: Path, reason: str | None, now: int) -> None:
+    """Turn the switch, with or without a running daemon.
+
+    It is read inside every reserving transaction.
+    """
+    db = schema.connect(path)
+    try:
+        schema.migrate(db)
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("DELETE FROM pause")
+        if reason is not None:
+            db.execute("INSERT INTO pause VALUES (?, ?)", (now, reason))
+        db.execute("COMMIT")
+    finally:
+        db.close()
+
+
+def _payment(db: sqlite3.Connection, row: tuple[Any, ...]) -> dict[str, Any]:
+    found = {
+        name: value for name, value in zip(_COLUMNS, row, strict=True) if value not in (None, "")
+    }
+    found["usd"] = format_usd(found["usd"])
+    found["authorizations"] = [
+        {"nonce": "0x" + nonce.hex(), "valid_after": after, "valid_before": before, "state": state}
+        for nonce, after, before, state in db.execute(
+            "SELECT nonce, valid_after, valid_before, state FROM hold WHERE payment = ? AND nonce IS NOT NULL ORDER BY id",
+            (found["id"],),
+        )
+    ]
+    return found
+
+
+def _usage(book: Sums, limit: Limit, now: int) -> dict[str, str]:
+    counted = count(limit, book, now)
+    live = book.outstanding(limit.scope) if limit.window != "per_request" else 0
+    return {
+        "scope": limit.scope,
+        "window": limit.window,
+        "limit": format_usd(limit.usd),
+        "settled": format_usd(counted - min(live, counted)),
+        "live": format_usd(min(live, counted)),
+        "free": format_usd(max(0, limit.usd - counted)),
+    }

@@ -1,0 +1,113 @@
+"""One thread that writes, and commits for all who wait at once.
+
+An fsync costs the same for one reservation as for thirty, so whatever has queued up while the last
+commit ran goes into the next one together. Each piece of work runs in a savepoint of its own: one
+that fails takes nothing of its neighbours with it. Nobody hears of a success before the commit is
+on the disk; if the commit fails, nobody hears of one at all.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+BATCH_MAX: Final = 256
+"""Bounds how long a commit can be in the making."""
+
+
+class LedgerUnavailableError(Exception):
+    """The ledger cannot be written: nothing is signed until it can."""
+
+
+@dataclass(slots=True)
+class _Task:
+    work: Work[Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """Owns the writing connection. Work is done in the order in which it was handed in."""
+
+    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._loop = loop
+        self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work[T]) -> asyncio.Future[T]:
+        """Queue work; the future is done once its effects are durable. It need not be awaited."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        if not self._thread.is_alive():
+            future.set_exception(LedgerUnavailableError("the ledger is closed"))
+        else:
+            self._queue.put(_Task(work, future))
+        return future
+
+    async def close(self) -> None:
+        """Finish what was queued, then close the file."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._connection.close()
+
+    def _run(self) -> None:
+        while (batch := self._next_batch()) is not None:
+            self._commit(batch)
+            self._loop.call_soon_threadsafe(_announce, batch)
+
+    def _next_batch(self) -> list[_Task] | None:
+        first = self._queue.get()
+        if first is None:
+            return None
+        batch = [first]
+        while len(batch) < BATCH_MAX:
+            try:
+                task = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if task is None:
+                self._queue.put(None)
+                break
+            batch.append(task)
+        return batch
+
+    def _commit(self, batch: list[_Task]) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for task in batch:
+                self._perform(task)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as problem:
+            for task in batch:
+                task.error = LedgerUnavailableError(f"the ledger cannot be written: {problem}")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _perform(self, task: _Task) -> None:
+        self._connection.execute("SAVEPOINT work")
+        try:
+            task.result = task.work(self._connection)
+        except sqlite3.OperationalError:
+            raise  # the disk or the file, and so everybody's trouble
+        except Exception as problem:  # noqa: BLE001 - it is handed to whoever gave us the work
+            task.error = problem
+            self._connection.execute("ROLLBACK TO work")
+        self._connection.execute("RELEASE work")
+
+
+def _announce(batch: list[_Task]) -> None:
+    for task in batch:
+        if task.future.done():
+            continue
+        if task.error is None:
+            task.future.set_result(task.result)
+        else:
+            task.future.set_exception(task.error)

@@ -1,0 +1,172 @@
+"""One client's call on its way: where it goes, with which body, under which snapshot of the config.
+
+Whoever tells a story about a call (`exchange`, `jobs`) passes a `Visit` along and sends with it;
+it owns the spooled body and lets go of it when the call is over.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from proxy.core.config import Config, ProviderConfig, RouteConfig
+from proxy.core.crossing import to_client, to_provider
+from proxy.core.http import Headers, Request
+from proxy.core.ledger import Limit
+from proxy.core.policy import limits, pays, scopes
+from proxy.core.routing import upstream_url, way_back
+from proxy.metrics import Metrics
+from proxy.providers import LORE, Lore
+from proxy.spool import Spool
+from proxy.replies import broken, unreachable
+from proxy.upstream import Answer, BrokenError, Call, NeverSentError, Upstream
+from proxy.wallet import Wallet
+
+EMPTY_SHA256: Final = bytes.fromhex(
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A config with the secrets that it refers to, opened: what one request is served under."""
+
+    config: Config
+    wallet: Wallet | None
+    keys: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(slots=True)
+class Visit:
+    """A request that has found its provider.
+
+    `current` gives the newest snapshot, for limits that became tighter on the way.
+    """
+
+    request: Request
+    snapshot: Snapshot
+    current: Callable[[], Snapshot]
+    route: RouteConfig
+    provider: str
+    spool: Spool | None
+    fields: Mapping[str, Any]
+    call_limits: tuple[Limit, ...] = ()
+    story: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def config(self) -> ProviderConfig:
+        """The provider's part of the config."""
+        return self.snapshot.config.providers[self.provider]
+
+    @property
+    def lore(self) -> Lore:
+        """What is peculiar to this kind of provider."""
+        return LORE[self.config.kind]
+
+    @property
+    def key(self) -> str | None:
+        """The provider's API key, if it has one."""
+        return self.snapshot.keys.get(self.provider)
+
+    @property
+    def body_sha256(self) -> bytes:
+        """The hash of the spooled body."""
+        return EMPTY_SHA256 if self.spool is None else self.spool.sha256
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes that this call counts in."""
+        return scopes(self.provider, self.route, self.request.client)
+
+    def paying_wallet(self) -> Wallet | None:
+        """The wallet, if this call may be paid for."""
+        return self.snapshot.wallet if pays(self.config, self.route, self.request.method) else None
+
+    def lifetime_s(self, *, is_job: bool) -> int:
+        """How long an authorization of ours for this call lives at most."""
+        pay = self.config.pay
+        if pay is None:
+            raise ValueError(f"provider {self.provider} is never paid")
+        return pay.job_authorization_s if is_job else pay.authorization_s
+
+    def limits(self) -> tuple[Limit, ...]:
+        """All limits on this call.
+
+        Those it began under, those in force by now, and the client's own.
+        """
+        client = self.request.client
+        configs = (self.snapshot.config, self.current().config)
+        found = [
+            limit
+            for config in configs
+            for limit in limits(config, self.provider, self.route, client)
+        ]
+        return tuple(dict.fromkeys((*found, *self.call_limits)))
+
+    def link(self, url: str) -> str | None:
+        """Rewrite a link of the provider's so that it leads back through the daemon.
+
+        None leaves it alone.
+        """
+        return way_back(url, self.config, self.route, self.request.host)
+
+    def headers_for_client(self, answer: Answer) -> Headers:
+        """The answer's headers as the client gets them."""
+        return to_client(answer.headers, cookies=self.config.cookies, link=self.link)
+
+    def close(self) -> None:
+        """Let go of the body."""
+        if self.spool is not None:
+            self.spool.close()
+
+
+async def send(visit: Visit, upstream: Upstream, metrics: Metrics, payment: Headers = ()) -> Answer:
+    """Send a visit's own request to its provider, with a payment or without."""
+    request = visit.request
+    body, length = _body(visit)
+    url = upstream_url(visit.config, visit.route, request.target)
+    return await _send(
+        visit, upstream, metrics, Call(request.method, url, *_rest(visit, payment, body, length))
+    )
+
+
+async def send_unpaid(visit: Visit, upstream: Upstream, metrics: Metrics) -> Answer:
+    """Send a visit's own request without a payment; `Refused` if the provider does not answer."""
+    try:
+        return await send(visit, upstream, metrics)
+    except NeverSentError as problem:
+        raise unreachable(visit.provider, problem) from problem
+    except BrokenError as problem:
+        raise broken(visit.provider, problem) from problem
+
+
+async def poll(
+    visit: Visit, upstream: Upstream, metrics: Metrics, target: str, payment: Headers = ()
+) -> Answer:
+    """Ask after a visit's job at one of the provider's paths, with a payment or without."""
+    url = upstream_url(visit.config, visit.route, target)
+    return await _send(
+        visit, upstream, metrics, Call("GET", url, *_rest(visit, payment, None, None))
+    )
+
+
+async def _send(visit: Visit, upstream: Upstream, metrics: Metrics, call: Call) -> Answer:
+    started = time.monotonic()
+    try:
+        return await upstream.send(call)
+    finally:
+        metrics.upstream(visit.provider, time.monotonic() - started)
+
+
+def _rest(
+    visit: Visit, payment: Headers, body: AsyncIterator[bytes] | None, length: int | None
+) -> tuple[Headers, AsyncIterator[bytes] | None, int | None, float, float]:
+    headers = to_provider(
+        visit.request.headers, cookies=visit.config.cookies, key=visit.key, payment=payment
+    )
+    return headers, body, length, visit.config.connect_timeout_s, visit.config.read_timeout_s
+
+
+def _body(visit: Visit) -> tuple[AsyncIterator[bytes] | None, int | None]:
+    source = visit.spool if visit.spool is not None else visit.request.body
+    return (None, None) if source.length == 0 else (source.chunks(), source.length)

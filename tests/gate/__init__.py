@@ -1,0 +1,1 @@
+"""Tests of the local door, of the log and of the metrics."""
