@@ -91,7 +91,7 @@ class Daemon:
                 if getattr(loaded.config, key) != getattr(self._loaded.config, key):
                     problem = Problem(
                         key,
-                        "changes of this take effect at a restart; the rest of the edit waits for it too",
+                        "takes effect at a restart; the rest of the edit waits for it",
                     )
                     raise ConfigError(loaded.place([problem]))
             self._snapshot = open_snapshot(loaded)

@@ -24,7 +24,7 @@ from proxy.core.http import Headers, Reply, Request, get, get_all
 from proxy.core.ledger import DEATH_MARGIN_S, State
 from proxy.core.links import ANSWER_BYTES_MAX
 from proxy.metrics import Metrics
-from proxy.payer import PAYMENT_REQUIRED, Payer, Purchase
+from proxy.payer import ACCEPTED, PAYMENT_REQUIRED, Payer, Purchase
 from proxy.providers import JobStatus
 from proxy.relay import streamed, whole
 from proxy.replies import broken, json_answer, json_reply, unreachable
@@ -36,6 +36,7 @@ from proxy.visit import Visit, poll
 WAIT_S: Final = 900
 """How long a submission waits for its clip where the client does not say."""
 
+OK: Final = 200
 PACE_S: Final = 5.0
 JITTER: Final = 0.2
 TOO_LATE_S: Final = 10
@@ -101,9 +102,9 @@ class Jobs:
         """
         visit.story["job"] = job.id
         if job.answer is not None:
-            return Reply(200, "OK", ((b"Content-Type", b"application/json"),), job.answer)
+            return Reply(OK, "OK", ((b"Content-Type", b"application/json"),), job.answer)
         if _poll_target(visit, job) is None:
-            message = f"{visit.provider} gave job {ascii(job.id)} a poll URL that is not its own: {ascii(job.poll_path)}"
+            message = f"{visit.provider} has its job polled at another origin: {job.poll_path!a}"
             raise Refused(Refusal("poll_url_refused", message, payment=job.payment))
         reply, final = await self._shielded_poll(visit, job)
         prefer = preference(visit.request)
@@ -135,7 +136,7 @@ class Jobs:
             if final:
                 return reply
             pace_s = _pace_s(reply.headers)
-            last = reply if reply.status == 202 else last  # noqa: PLR2004 - accepted
+            last = reply if reply.status == ACCEPTED else last
         return last
 
     async def _shielded_poll(self, visit: Visit, job: Memory) -> tuple[Reply, bool]:
@@ -223,7 +224,7 @@ class Jobs:
         self._payer.read_body(purchase, visit, answer, fields)
         reply = whole(visit, answer, body, purchase)
         state = fields.get("status")
-        kept = reply.body if answer.status == 200 and isinstance(reply.body, bytes) else None  # noqa: PLR2004 - the final answer
+        kept = reply.body if answer.status == OK and isinstance(reply.body, bytes) else None
         await self._ledger.remember(
             [replace(job, state=state if isinstance(state, str) else "", answer=kept)]
         )

@@ -74,7 +74,7 @@ def configure(
     root.setLevel(number)
 
 
-def redact(_logger: Any, _method: str, event_dict: EventDict) -> EventDict:  # noqa: ANN401 - structlog's signature
+def redact(_logger: object, _method: str, event_dict: EventDict) -> EventDict:
     """Blank what is secret in a line, by its name or by its looks."""
     return {name: _clean(name, value, DEPTH_MAX) for name, value in event_dict.items()}
 

@@ -16,7 +16,7 @@ import structlog
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers
 from proxy.core.ledger import Evidence, Limit, State, step
-from proxy.core.money import Usd, format_units
+from proxy.core.money import USD_DECIMALS, Usd, format_units
 from proxy.core.x402.authorization import (
     Authorization,
     authorize,
@@ -143,11 +143,21 @@ class Payer:
         """
         now = int(self._clock())
         hold = Hold(
-            amount=price, usd=price, decimals=6, network="", asset="USD", pay_to=visit.provider, wallet=None, nonce=None,
-            valid_after=now, valid_before=now + 1, scopes=visit.scopes, terms="",
-        )  # fmt: skip
+            amount=price,
+            usd=price,
+            decimals=USD_DECIMALS,
+            network="",
+            asset="USD",
+            pay_to=visit.provider,
+            wallet=None,
+            nonce=None,
+            valid_after=now,
+            valid_before=now + 1,
+            scopes=visit.scopes,
+            terms="",
+        )
         reserved = await self._reserve(self._intent(visit, None), hold, visit.limits())
-        return Purchase(reserved, price, 6, "USD", "", "")
+        return Purchase(reserved, price, USD_DECIMALS, "USD", "", "")
 
     def again(
         self, visit: Visit, wallet: Wallet, stored: Stored
@@ -245,9 +255,14 @@ class Payer:
     def _intent(self, visit: Visit, payment: str | None) -> Intent:
         request = visit.request
         return Intent(
-            payment or self._new_id(), request.client, visit.provider, visit.route.path, request.method, request.path,
+            payment or self._new_id(),
+            request.client,
+            visit.provider,
+            visit.route.path,
+            request.method,
+            request.path,
             visit.body_sha256,
-        )  # fmt: skip
+        )
 
     def _conclude(
         self,
@@ -295,11 +310,20 @@ def _hold(visit: Visit, terms: Terms, authorization: Authorization) -> Hold:
         "extensions": terms.extensions,
     }
     return Hold(
-        amount=offer.amount, usd=terms.price, decimals=terms.asset.decimals, network=offer.network, asset=terms.asset.address,
-        pay_to=offer.pay_to, wallet=authorization.payer, nonce=authorization.nonce, valid_after=authorization.valid_after,
-        valid_before=authorization.valid_before, scopes=visit.scopes, terms=json.dumps(document, ensure_ascii=False),
+        amount=offer.amount,
+        usd=terms.price,
+        decimals=terms.asset.decimals,
+        network=offer.network,
+        asset=terms.asset.address,
+        pay_to=offer.pay_to,
+        wallet=authorization.payer,
+        nonce=authorization.nonce,
+        valid_after=authorization.valid_after,
+        valid_before=authorization.valid_before,
+        scopes=visit.scopes,
+        terms=json.dumps(document, ensure_ascii=False),
         pin=visit.config.pay is not None and visit.config.pay.pay_to == "first",
-    )  # fmt: skip
+    )
 
 
 def _signed(

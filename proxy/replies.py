@@ -19,7 +19,10 @@ def unreachable(provider: str, problem: NeverSentError) -> Refused:
 def broken(provider: str, problem: BrokenError, payment: str | None = None) -> Refused:
     """The connection broke or fell silent; after paying, that leaves the payment's outcome open."""
     if payment is not None:
-        message = f"{provider} was paid and gave no whole answer ({problem}); the payment counts as taken until it is known"
+        message = (
+            f"{provider} was paid and gave no whole answer ({problem}); "
+            "the payment counts as taken until it is known"
+        )
         return Refused(Refusal("payment_outcome_unknown", message, payment=payment))
     if isinstance(problem, TimedOutError):
         return Refused(Refusal("upstream_timeout", f"{provider} did not answer: {problem}"))

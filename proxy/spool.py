@@ -110,5 +110,5 @@ class Spool:
 
 
 def _too_large(bytes_max: int) -> Refused:
-    message = f"the body is larger than {bytes_max} bytes, and it may have to be sent twice; nothing was paid"
+    message = f"the body may have to be sent twice and is over {bytes_max} bytes; nothing was paid"
     return Refused(Refusal("body_too_large", message))

@@ -118,7 +118,7 @@ class AiohttpUpstream:
         )
         # aiohttp sends idempotent requests again on a stale connection. A paid GET would then be
         # seen twice by the seller.
-        self._session._retry_connection = False  # noqa: SLF001 - there is no public switch; a test holds on to it
+        self._session._retry_connection = False  # noqa: SLF001 - there is no public switch
 
     async def close(self) -> None:
         """Close all connections."""

@@ -17,8 +17,8 @@ from proxy.core.policy import limits, pays, scopes
 from proxy.core.routing import upstream_url, way_back
 from proxy.metrics import Metrics
 from proxy.providers import LORE, Lore
-from proxy.spool import Spool
 from proxy.replies import broken, unreachable
+from proxy.spool import Spool
 from proxy.upstream import Answer, BrokenError, Call, NeverSentError, Upstream
 from proxy.wallet import Wallet
 

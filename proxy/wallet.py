@@ -63,8 +63,8 @@ def address_of(key: bytes) -> str:
     plain = keccak_256(public).digest()[-20:].hex()
     nibbles = keccak_256(plain.encode()).hexdigest()
     return "0x" + "".join(
-        c.upper() if int(n, 16) >= 8 else c for c, n in zip(plain, nibbles, strict=False)
-    )  # noqa: PLR2004 - EIP-55
+        c.upper() if n >= "8" else c for c, n in zip(plain, nibbles, strict=False)
+    )
 
 
 def _from_hex(text: str) -> bytes:
@@ -84,7 +84,7 @@ def _wallet(key: bytes, where: str) -> Wallet:
 
 
 def _decrypt(keystore: bytes, password: str) -> bytes:
-    from eth_account import Account  # noqa: PLC0415 - it takes a second to import, and few wallets are keystores
+    from eth_account import Account  # noqa: PLC0415 - it takes a second, and few wallets are keystores
 
     try:
         return bytes(Account.decrypt(json.loads(keystore), password))

@@ -64,7 +64,7 @@ def _dollars_or_none(value: object) -> Usd | None:
 
 def _address(value: object) -> str:
     if isinstance(value, int):
-        raise ValueError("quote addresses: without quotes YAML reads 0x… as a number")  # noqa: TRY004 - pydantic takes ValueError
+        raise ValueError("quote addresses: without quotes YAML reads 0x… as a number")
     if not isinstance(value, str) or not is_address(value):
         raise ValueError("expected an address: 0x and 40 hex digits, quoted")
     return value
@@ -72,7 +72,7 @@ def _address(value: object) -> str:
 
 def _network(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("expected a CAIP-2 id such as eip155:8453, quoted")  # noqa: TRY004 - pydantic takes ValueError
+        raise ValueError("expected a CAIP-2 id such as eip155:8453, quoted")
     chain_id(value)
     return value
 
@@ -396,7 +396,7 @@ class Config(Model):
     limits: Limits = Limits()
     idempotency: Idempotency = Idempotency()
 
-    def model_post_init(self, _context: Any, /) -> None:  # noqa: ANN401 - pydantic's signature
+    def model_post_init(self, _context: object, /) -> None:
         """Compute the table of assets once, so that a request does not."""
         added = tuple(
             Asset(network, a.address, a.symbol, a.name, a.version, a.decimals)
@@ -460,7 +460,7 @@ def _listen_problems(path: str, address: str, config: Config) -> Iterator[tuple[
     if isinstance(parsed, tuple) and not is_loopback(parsed[0]) and not config.clients:
         yield (
             path,
-            "listening beyond loopback needs client tokens: configure clients, or listen on 127.0.0.1",
+            "listening beyond loopback needs client tokens: add clients, or use 127.0.0.1",
         )
 
 
@@ -494,13 +494,11 @@ def _provider_problems(config: Config) -> Iterator[tuple[str, str]]:
             continue
         if config.wallet is None:
             yield f"providers.{name}.pay", "paying needs a wallet: add wallet.key"
-        if provider.auth is not None:
-            yield f"providers.{name}.pay", "a provider is paid or gets a key, not both"
         known = config.assets.networks()
         for index, network in enumerate(provider.pay.networks):
             if network not in known:
-                yield (
-                    f"providers.{name}.pay.networks[{index}]",
+                message = (
                     f"no token is known on {network}: known are {', '.join(sorted(known))}; "
-                    f"add one under networks.{network}.assets",
+                    f"add one under networks.{network}.assets"
                 )
+                yield f"providers.{name}.pay.networks[{index}]", message

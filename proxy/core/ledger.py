@@ -206,7 +206,8 @@ def _refusal(limit: Limit, book: Book, price: Usd, now: int) -> Refusal:
     counted = count(limit, book, now)
     scope = "" if limit.scope == EVERYTHING else f" for {limit.scope}"
     window = limit.window.replace("_", " ")
-    message = f"{format_usd(price)} USD does not fit under the {window} cap of {format_usd(limit.usd)} USD{scope}"
+    cap = f"the {window} cap of {format_usd(limit.usd)} USD{scope}"
+    message = f"{format_usd(price)} USD does not fit under {cap}"
     if counted:
         message += f": {format_usd(counted)} USD is spent or could still be taken"
     return Refusal(

@@ -95,7 +95,7 @@ def table_price(
             return _priced(rule, fields)
     if model is None:
         return Usd(0)
-    message = f"the provider's price table has no entry for model {ascii(model)}, so its cost cannot be capped"
+    message = f"the price table has no entry for model {model!a}, so its cost cannot be capped"
     return Refusal("price_unknown", message)
 
 

@@ -97,7 +97,7 @@ def decide(signs: Signs, config: Config) -> Decision | Refusal:
     if signs.header is not None and signs.header not in config.providers:
         known = ", ".join(config.providers)
         return Refusal(
-            "provider_unknown", f"no provider is called {ascii(signs.header)}: known are {known}"
+            "provider_unknown", f"no provider is called {signs.header!a}: known are {known}"
         )
     job = job_id(signs.path)
     if job is not None:
@@ -112,7 +112,8 @@ def decide(signs: Signs, config: Config) -> Decision | Refusal:
         return _against_header(signs, by_model, by_asset)
     if by_model is not None and by_asset is not None and by_model.provider != by_asset.provider:
         message = (
-            f"{by_model.reason}, so it is {by_model.provider}'s, but {by_asset.reason}, so it is {by_asset.provider}'s: "
+            f"{by_model.reason}, so it is {by_model.provider}'s, "
+            f"but {by_asset.reason}, so it is {by_asset.provider}'s: "
             "use a model of the asset's provider, or enrol the portrait with the model's"
         )
         return Refusal("route_conflict", message)
@@ -124,7 +125,7 @@ def fixed(route: RouteConfig, header: str | None, config: Config) -> Decision | 
     if header is not None and header not in config.providers:
         return Refusal(
             "provider_unknown",
-            f"no provider is called {ascii(header)}: known are {', '.join(config.providers)}",
+            f"no provider is called {header!a}: known are {', '.join(config.providers)}",
         )
     if header is not None and header != route.provider:
         message = (
@@ -191,10 +192,10 @@ def _decide_job(job: str, signs: Signs, config: Config) -> Decision | Refusal:
         if signs.header is not None and signs.header not in owners:
             return Refusal(
                 "route_conflict",
-                f"job {ascii(job)} is {owners[0]}'s, but Farebox-Provider says {signs.header}",
+                f"job {job!a} is {owners[0]}'s, but Farebox-Provider says {signs.header}",
             )
         if chosen not in config.providers:
-            return Refusal("no_route", f"job {ascii(job)} is {chosen}'s, which is not configured")
+            return Refusal("no_route", f"job {job!a} is {chosen}'s, which is not configured")
         return Decision(str(chosen), "a job that it gave out")
     if signs.header is not None:
         return Decision(signs.header, "Farebox-Provider")
@@ -202,9 +203,9 @@ def _decide_job(job: str, signs: Signs, config: Config) -> Decision | Refusal:
     if kind is None:
         return Refusal(
             "job_unknown",
-            f"no job {ascii(job)} is known here; name its provider with Farebox-Provider",
+            f"no job {job!a} is known here; name its provider with Farebox-Provider",
         )
-    return _of_kind(kind, f"the form of job id {ascii(job)}", config)
+    return _of_kind(kind, f"the form of job id {job!a}", config)
 
 
 def _by_model(model: str | None, config: Config) -> Decision | Refusal | None:
@@ -214,8 +215,8 @@ def _by_model(model: str | None, config: Config) -> Decision | Refusal | None:
         if model == provider.default_video_model or any(
             model == rule.model for rule in provider.prices or ()
         ):
-            return Decision(name, f"model {ascii(model)} stands in its config")
-    return _of_kind(_model_kind(model) or "blockrun", f"model {ascii(model)}", config)
+            return Decision(name, f"model {model!a} stands in its config")
+    return _of_kind(_model_kind(model) or "blockrun", f"model {model!a}", config)
 
 
 def _model_kind(model: str) -> Kind | None:
@@ -238,9 +239,9 @@ def _by_asset(signs: Signs, config: Config) -> Decision | Refusal | None:
     for asset in signs.assets:
         owners = signs.owners.get(asset, ())
         if owners:
-            return Decision(owners[0], f"asset {ascii(asset)} was given out by it")
+            return Decision(owners[0], f"asset {asset!a} was given out by it")
         if asset.startswith("ta_"):
-            return _of_kind("blockrun", f"asset {ascii(asset)}", config)
+            return _of_kind("blockrun", f"asset {asset!a}", config)
     return None
 
 

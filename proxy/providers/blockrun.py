@@ -5,7 +5,7 @@ submission's payment is verified, not settled; the money moves on the first poll
 clip finished, so polls repeat the submission's header while it lives.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from proxy.providers.lore import GivenOut, JsonObject, Lore
 
@@ -45,7 +45,7 @@ class BlockRun(Lore):
         return None
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - JSON is any of its types
+def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 

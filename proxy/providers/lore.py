@@ -34,22 +34,22 @@ class GivenOut:
 class Lore:
     """What is known of a kind; each kind overrides what it documents."""
 
-    def model_of(self, method: str, path: str, fields: JsonObject) -> str | None:  # noqa: ARG002 - kinds look at them
+    def model_of(self, method: str, path: str, fields: JsonObject) -> str | None:
         """The model that a call would run, for the price table."""
         model = fields.get("model")
         return model if isinstance(model, str) and method == "POST" else None
 
-    def starts_paid_job(self, method: str, path: str) -> bool:  # noqa: ARG002 - kinds look at them
+    def starts_paid_job(self, method: str, path: str) -> bool:
         """Whether a call starts a job whose polls carry the payment of its submission."""
         return False
 
     def given_out(
         self, method: str, path: str, fields: JsonObject, answer: JsonObject
-    ) -> tuple[GivenOut, ...]:  # noqa: ARG002
+    ) -> tuple[GivenOut, ...]:
         """The ids that a successful answer gives out."""
         return ()
 
-    def settled_tx(self, answer: JsonObject) -> str | None:  # noqa: ARG002 - kinds look at it
+    def settled_tx(self, answer: JsonObject) -> str | None:
         """The transaction that a JSON answer claims to have settled.
 
         Empty where it claims one without naming it.

@@ -19,7 +19,6 @@ from proxy.store import memory, schema, sums, views
 from proxy.store.records import Hold, Intent, Memory, Reserved, Stored
 from proxy.store.writer import Writer
 
-
 T = TypeVar("T")
 
 
@@ -41,7 +40,8 @@ class Ledger:
         path = state_dir / schema.FILE_NAME
         connection = await asyncio.to_thread(_open, path)
         (latest,) = connection.execute(
-            "SELECT max(coalesce((SELECT max(created_at) FROM payment), 0), coalesce((SELECT max(at) FROM taken), 0))"
+            "SELECT max(coalesce((SELECT max(created_at) FROM payment), 0),"
+            " coalesce((SELECT max(at) FROM taken), 0))"
         ).fetchone()
         return cls(path, Writer(connection, asyncio.get_running_loop()), clock, latest)
 
@@ -159,18 +159,9 @@ def _reserve(
         _insert_payment(db, intent, hold, now)
     elif refusal := _renewal_refusal(known, intent, hold):
         return refusal
-    cursor = db.execute(
-        "INSERT INTO hold (payment, wallet, nonce, valid_after, valid_before, usd, state, scopes, terms)"
-        " VALUES (?, ?, ?, ?, ?, ?, 'reserved', ?, ?)",
-        (
-            intent.payment, hold.wallet, hold.nonce, hold.valid_after, hold.valid_before, hold.usd,
-            json.dumps(hold.scopes), hold.terms,
-        ),
-    )  # fmt: skip
+    id_ = _insert_hold(db, intent.payment, hold)
     sums.add(db, hold.scopes, held=hold.usd, outstanding=hold.usd)
-    if cursor.lastrowid is None:
-        raise sqlite3.DatabaseError("an insert gave no row")
-    return Reserved(intent.payment, cursor.lastrowid)
+    return Reserved(intent.payment, id_)
 
 
 def _verdict(
@@ -197,23 +188,59 @@ def _pin_refusal(db: sqlite3.Connection, provider: str, hold: Hold, now: int) ->
     if row[0] == hold.pay_to.lower():
         return None
     message = (
-        f"{provider} was paid at {row[0]} on {hold.network} before and now asks for {hold.pay_to}; if that is right, "
+        f"{provider} was paid at {row[0]} on {hold.network} before and now asks for "
+        f"{hold.pay_to}; if that is right, "
         f"list both under providers.{provider}.pay.pay_to"
     )
     return Refusal("payee_not_allowed", message)
 
 
 def _insert_payment(db: sqlite3.Connection, intent: Intent, hold: Hold, now: int) -> None:
-    db.execute(
-        "INSERT INTO payment (id, created_at, client, provider, route, method, path, body_sha256, idempotency_key,"
-        " network, asset, decimals, pay_to, amount, usd, state)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved')",
-        (
-            intent.payment, now, intent.client, intent.provider, intent.route, intent.method, intent.path,
-            intent.body_sha256, intent.idempotency_key, hold.network, hold.asset, hold.decimals, hold.pay_to,
-            str(hold.amount), hold.usd,
-        ),
-    )  # fmt: skip
+    _insert(
+        db,
+        "payment",
+        id=intent.payment,
+        created_at=now,
+        client=intent.client,
+        provider=intent.provider,
+        route=intent.route,
+        method=intent.method,
+        path=intent.path,
+        body_sha256=intent.body_sha256,
+        idempotency_key=intent.idempotency_key,
+        network=hold.network,
+        asset=hold.asset,
+        decimals=hold.decimals,
+        pay_to=hold.pay_to,
+        amount=str(hold.amount),
+        usd=hold.usd,
+        state=State.RESERVED,
+    )
+
+
+def _insert_hold(db: sqlite3.Connection, payment: str, hold: Hold) -> int:
+    return _insert(
+        db,
+        "hold",
+        payment=payment,
+        wallet=hold.wallet,
+        nonce=hold.nonce,
+        valid_after=hold.valid_after,
+        valid_before=hold.valid_before,
+        usd=hold.usd,
+        state=State.RESERVED,
+        scopes=json.dumps(hold.scopes),
+        terms=hold.terms,
+    )
+
+
+def _insert(db: sqlite3.Connection, table: str, **columns: object) -> int:
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    cursor = db.execute(
+        f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 - names that stand above
+        tuple(columns.values()),
+    )
+    return cursor.lastrowid or 0
 
 
 def _renewal_refusal(
@@ -279,8 +306,10 @@ def _usage(db: sqlite3.Connection, limits: tuple[Limit, ...], now: int) -> list[
 
 def _live_hold(db: sqlite3.Connection, payment: str, alive_at: int) -> Stored | None:
     row = db.execute(
-        "SELECT h.payment, h.id, h.state, p.network, p.asset, p.pay_to, h.nonce, h.valid_after, h.valid_before, h.terms"
-        " FROM hold h JOIN payment p ON p.id = h.payment WHERE h.payment = ? AND h.nonce IS NOT NULL AND h.valid_before >= ?"
+        "SELECT h.payment, h.id, h.state, p.network, p.asset, p.pay_to, h.nonce, h.valid_after,"
+        " h.valid_before, h.terms"
+        " FROM hold h JOIN payment p ON p.id = h.payment"
+        " WHERE h.payment = ? AND h.nonce IS NOT NULL AND h.valid_before >= ?"
         " AND h.state IN ('reserved','sent','unknown','settled') ORDER BY h.id DESC LIMIT 1",
         (payment, alive_at),
     ).fetchone()

@@ -14,13 +14,14 @@ _COLUMNS = "id, kind, provider, model, poll_path, payment, client, state, answer
 def remember(db: sqlite3.Connection, memories: Sequence[Memory], now: int) -> None:
     """Store ids, and in payments which job they pay for; what was known and is not said stays."""
     db.executemany(
-        "INSERT INTO memory (id, kind, provider, model, poll_path, payment, client, state, answer, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        f"INSERT INTO memory ({_COLUMNS}, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
         " ON CONFLICT (kind, id, provider) DO UPDATE SET"
         " model = CASE excluded.model WHEN '' THEN model ELSE excluded.model END,"
         " poll_path = CASE excluded.poll_path WHEN '' THEN poll_path ELSE excluded.poll_path END,"
-        " payment = coalesce(excluded.payment, payment), client = coalesce(client, excluded.client),"
-        " state = CASE excluded.state WHEN '' THEN state ELSE excluded.state END, answer = coalesce(excluded.answer, answer)",
+        " payment = coalesce(excluded.payment, payment),"
+        " client = coalesce(client, excluded.client),"
+        " state = CASE excluded.state WHEN '' THEN state ELSE excluded.state END,"
+        " answer = coalesce(excluded.answer, answer)",
         [
             (
                 m.id,
@@ -46,7 +47,7 @@ def remember(db: sqlite3.Connection, memories: Sequence[Memory], now: int) -> No
 def recall(db: sqlite3.Connection, kind: str, id_: str) -> tuple[Memory, ...]:
     """Everything known under an id, oldest first."""
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM memory WHERE kind = ? AND id = ? ORDER BY created_at",  # noqa: S608 - a constant
+        f"SELECT {_COLUMNS} FROM memory WHERE kind = ? AND id = ? ORDER BY created_at",
         (kind, id_),
     )
     return tuple(Memory(*row) for row in rows)

@@ -31,7 +31,9 @@ CREATE TABLE payment (
   pay_to          TEXT NOT NULL,
   amount          TEXT NOT NULL CHECK (amount NOT GLOB '*[^0-9]*' AND amount <> ''),
   usd             INTEGER NOT NULL CHECK (usd >= 0),
-  state           TEXT NOT NULL CHECK (state IN ('reserved','sent','unknown','settled','void','cancelled','expired')),
+  state           TEXT NOT NULL CHECK (
+    state IN ('reserved', 'sent', 'unknown', 'settled', 'void', 'cancelled', 'expired')
+  ),
   tx              TEXT NOT NULL DEFAULT '',
   note            TEXT NOT NULL DEFAULT '',
   http_status     INTEGER,
@@ -39,7 +41,8 @@ CREATE TABLE payment (
 ) STRICT;
 CREATE INDEX payment_by_state ON payment (state, id);
 
--- One amount that somebody may take: an authorization (with wallet and nonce), or a call that the price table prices (without).
+-- One amount that somebody may take: an authorization (with wallet and nonce), or a call that
+-- the price table prices (without).
 CREATE TABLE hold (
   id           INTEGER PRIMARY KEY,
   payment      TEXT NOT NULL REFERENCES payment (id),
@@ -48,7 +51,9 @@ CREATE TABLE hold (
   valid_after  INTEGER NOT NULL,
   valid_before INTEGER NOT NULL CHECK (valid_before > valid_after),
   usd          INTEGER NOT NULL CHECK (usd >= 0),
-  state        TEXT NOT NULL CHECK (state IN ('reserved','sent','unknown','settled','void','cancelled','expired')),
+  state        TEXT NOT NULL CHECK (
+    state IN ('reserved', 'sent', 'unknown', 'settled', 'void', 'cancelled', 'expired')
+  ),
   scopes       TEXT NOT NULL,
   terms        TEXT NOT NULL,
   booked       INTEGER NOT NULL DEFAULT 0 CHECK (booked IN (0, 1)),
@@ -58,7 +63,8 @@ CREATE INDEX hold_by_payment ON hold (payment);
 CREATE INDEX hold_alive ON hold (valid_before) WHERE booked = 0;
 CREATE INDEX hold_open ON hold (state) WHERE state IN ('reserved','sent');
 
--- Running sums by scope, kept in step with `hold` by the same transactions; `taken` lists what was booked, in order, with totals.
+-- Running sums by scope, kept in step with `hold` by the same transactions; `taken` lists what
+-- was booked, in order, with totals.
 CREATE TABLE balance (
   scope       TEXT PRIMARY KEY,
   held        INTEGER NOT NULL CHECK (held >= 0),
@@ -84,7 +90,8 @@ CREATE TABLE pin (
   PRIMARY KEY (provider, network)
 ) STRICT;
 
--- Ids that a provider gave out: jobs and assets. A job that is paid for knows its payment and its exact poll URL.
+-- Ids that a provider gave out: jobs and assets. A job that is paid for knows its payment and its
+-- exact poll URL.
 CREATE TABLE memory (
   id         TEXT NOT NULL,
   kind       TEXT NOT NULL CHECK (kind IN ('job','asset')),
@@ -141,11 +148,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
-            raise SchemaError(
-                f"the ledger is of version {version}, and this program knows up to {len(MIGRATIONS)}"
-            )
+        version = _known_version(connection)
         for script in MIGRATIONS[version:]:
             for statement in _statements(script):
                 connection.execute(statement)
@@ -154,6 +157,15 @@ def migrate(connection: sqlite3.Connection) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _known_version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise SchemaError(
+            f"the ledger is of version {version}; this program knows {len(MIGRATIONS)}"
+        )
+    return int(version)
 
 
 def _statements(script: str) -> list[str]:

@@ -41,7 +41,8 @@ class Sums:
     def dies_at(self, scope: str) -> int | None:
         """See `Book.dies_at`: alive holds are few, and this is asked only for a refusal."""
         rows = self._db.execute(
-            "SELECT valid_before, scopes FROM hold WHERE booked = 0 AND state IN ('reserved','sent','unknown')"
+            "SELECT valid_before, scopes FROM hold"
+            " WHERE booked = 0 AND state IN ('reserved','sent','unknown')"
             " ORDER BY valid_before"
         )
         return next(
@@ -57,7 +58,8 @@ class Sums:
 
     def _running_at(self, scope: str, at: int) -> int:
         row = self._db.execute(
-            "SELECT running FROM taken WHERE scope = ? AND at <= ? ORDER BY at DESC, seq DESC LIMIT 1",
+            "SELECT running FROM taken WHERE scope = ? AND at <= ?"
+            " ORDER BY at DESC, seq DESC LIMIT 1",
             (scope, at),
         ).fetchone()
         return 0 if row is None else int(row[0])
@@ -89,7 +91,8 @@ def book_the_dead(db: sqlite3.Connection, now: int) -> None:
     It was taken by then at the latest, or never will be.
     """
     dead = db.execute(
-        "SELECT id, valid_before, usd, state, scopes FROM hold WHERE booked = 0 AND valid_before <= ? ORDER BY valid_before, id",
+        "SELECT id, valid_before, usd, state, scopes FROM hold"
+        " WHERE booked = 0 AND valid_before <= ? ORDER BY valid_before, id",
         (now - DEATH_MARGIN_S,),
     ).fetchall()
     for hold, valid_before, usd, state, scopes in dead:

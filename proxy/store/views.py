@@ -6,18 +6,33 @@ It needs no running daemon, and changes nothing but the switch.
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from proxy.core.ledger import Limit, State, count
 from proxy.core.money import Usd, format_usd
 from proxy.store import schema
 from proxy.store.sums import Sums
 
-PAGE_MAX = 1000
-_COLUMNS = (
-    "id", "created_at", "client", "provider", "route", "method", "path", "network", "asset", "pay_to", "amount", "usd",
-    "state", "job", "tx", "http_status", "note",
-)  # fmt: skip
+PAGE_MAX: Final = 1000
+_COLUMNS: Final = (
+    "id",
+    "created_at",
+    "client",
+    "provider",
+    "route",
+    "method",
+    "path",
+    "network",
+    "asset",
+    "pay_to",
+    "amount",
+    "usd",
+    "state",
+    "job",
+    "tx",
+    "http_status",
+    "note",
+)
 
 
 def payments(
@@ -29,8 +44,8 @@ def payments(
     """
     limit = max(1, min(limit, PAGE_MAX))
     rows = db.execute(
-        f"SELECT {', '.join(_COLUMNS)} FROM payment WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR state = ?2)"  # noqa: S608
-        " ORDER BY id DESC LIMIT ?3",
+        f"SELECT {', '.join(_COLUMNS)} FROM payment"
+        " WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR state = ?2) ORDER BY id DESC LIMIT ?3",
         (before, state, limit + 1),
     ).fetchall()
     page: dict[str, Any] = {"payments": [_payment(db, row) for row in rows[:limit]]}
@@ -41,7 +56,7 @@ def payments(
 
 def payment(db: sqlite3.Connection, id_: str) -> dict[str, Any] | None:
     """One payment, or None."""
-    row = db.execute(f"SELECT {', '.join(_COLUMNS)} FROM payment WHERE id = ?", (id_,)).fetchone()  # noqa: S608 - constants
+    row = db.execute(f"SELECT {', '.join(_COLUMNS)} FROM payment WHERE id = ?", (id_,)).fetchone()
     return None if row is None else _payment(db, row)
 
 
@@ -66,7 +81,8 @@ def jobs(db: sqlite3.Connection, *, limit: int = 100) -> dict[str, Any]:
 def portraits(db: sqlite3.Connection, *, limit: int = 1000) -> dict[str, Any]:
     """The assets that were enrolled through here: `{"portraits": [{id, provider, created_at}]}`."""
     rows = db.execute(
-        "SELECT id, provider, created_at FROM memory WHERE kind = 'asset' ORDER BY created_at DESC LIMIT ?",
+        "SELECT id, provider, created_at FROM memory WHERE kind = 'asset'"
+        " ORDER BY created_at DESC LIMIT ?",
         (limit,),
     )
     return {
@@ -135,7 +151,8 @@ def _payment(db: sqlite3.Connection, row: tuple[Any, ...]) -> dict[str, Any]:
     found["authorizations"] = [
         {"nonce": "0x" + nonce.hex(), "valid_after": after, "valid_before": before, "state": state}
         for nonce, after, before, state in db.execute(
-            "SELECT nonce, valid_after, valid_before, state FROM hold WHERE payment = ? AND nonce IS NOT NULL ORDER BY id",
+            "SELECT nonce, valid_after, valid_before, state FROM hold"
+            " WHERE payment = ? AND nonce IS NOT NULL ORDER BY id",
             (found["id"],),
         )
     ]

@@ -12,6 +12,10 @@ from typing import Final
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 
 
+DECIMALS_MAX: Final = 36
+"""18 is usual; this leaves room, and keeps the arithmetic of caps within reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asset:
     """A dollar-pegged token that speaks EIP-3009: where it lives and its EIP-712 domain.
@@ -29,7 +33,7 @@ class Asset:
     def __post_init__(self) -> None:
         if not is_address(self.address):
             raise ValueError(f"not an address: {self.address!r}")
-        if not 0 <= self.decimals <= 36:  # noqa: PLR2004 - 18 is usual, 36 leaves room
+        if not 0 <= self.decimals <= DECIMALS_MAX:
             raise ValueError(f"decimals out of range: {self.decimals}")
         chain_id(self.network)
 

@@ -47,9 +47,7 @@ class Authorization:
 
     def __post_init__(self) -> None:
         if len(self.nonce) != NONCE_BYTES or not 0 <= self.valid_after < self.valid_before:
-            raise ValueError(
-                "an authorization needs a nonce of 32 bytes and a window that opens before it closes"
-            )
+            raise ValueError("an authorization has a nonce of 32 bytes and opens before it closes")
 
 
 def authorize(terms: Terms, payer: str, now: int, nonce: bytes, lifetime_s: int) -> Authorization:

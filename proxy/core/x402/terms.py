@@ -129,7 +129,10 @@ def _domain_refusal(offer: Offer, asset: Asset) -> Refusal | None:
     for key, ours in (("name", asset.domain_name), ("version", asset.domain_version)):
         theirs = offer.extra.get(key, ours)
         if theirs != ours:
-            message = f"the challenge says that the token's EIP-712 {key} is {_shown(theirs)}, but on {asset.network} it is {ours!r}"
+            message = (
+                f"the challenge says that the token's EIP-712 {key} is {_shown(theirs)}, "
+                f"but on {asset.network} it is {ours!r}"
+            )
             return Refusal("challenge_invalid", message)
     return None
 
