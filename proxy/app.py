@@ -20,6 +20,7 @@ from typing import Final
 import structlog
 
 from proxy import systemd
+from proxy.carrier import Carrier
 from proxy.configfile import (
     ConfigError,
     Loaded,
@@ -65,7 +66,11 @@ class Daemon:
             new_payment_id,
         )
         self._exchange = Exchange(
-            self._current, ledger, upstream, payer, self._metrics, loaded.state_dir / SPOOL_DIR
+            self._current,
+            ledger,
+            Carrier(upstream, self._metrics),
+            payer,
+            loaded.state_dir / SPOOL_DIR,
         )
         self.status = Status(self._current, ledger, self._metrics, lambda: self.watcher.status)
         self.door = Door(

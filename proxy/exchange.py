@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.carrier import Carrier
 from proxy.challenges import read_terms
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, Request, get
@@ -23,7 +24,6 @@ from proxy.core.money import Usd, format_usd
 from proxy.core.routing import job_id
 from proxy.core.x402.terms import Terms
 from proxy.jobs import Jobs
-from proxy.metrics import Metrics
 from proxy.payer import ACCEPTED, PAYMENT_REQUIRED, Payer, Purchase
 from proxy.quote import dry_run, priced_by_table, wants_dry_run
 from proxy.reception import Reception
@@ -31,8 +31,8 @@ from proxy.relay import Relay, streamed, whole
 from proxy.replies import broken, json_answer, unreachable
 from proxy.shield import Shield
 from proxy.store import Ledger, LedgerUnavailableError, Memory
-from proxy.upstream import Answer, BrokenError, NeverSentError, Upstream
-from proxy.visit import Snapshot, Visit, send, send_unpaid
+from proxy.upstream import Answer, BrokenError, NeverSentError
+from proxy.visit import Snapshot, Visit
 from proxy.wallet import Wallet
 
 Delivered = tuple[Reply, Memory | None]
@@ -48,18 +48,16 @@ class Exchange:
         self,
         snapshot: Callable[[], Snapshot],
         ledger: Ledger,
-        upstream: Upstream,
+        carrier: Carrier,
         payer: Payer,
-        metrics: Metrics,
         spool_dir: Path,
     ) -> None:
         self._reception = Reception(snapshot, ledger, spool_dir)
         self._ledger = ledger
-        self._upstream = upstream
+        self._carrier = carrier
         self._payer = payer
-        self._metrics = metrics
         self._shield = Shield()
-        self._jobs = Jobs(ledger, upstream, payer, metrics, self._shield)
+        self._jobs = Jobs(ledger, carrier, payer, self._shield)
 
     async def serve(self, request: Request) -> Reply:
         """Serve one request; `Refused` says why not.
@@ -88,13 +86,13 @@ class Exchange:
 
     async def _walk(self, visit: Visit) -> Reply:
         if wants_dry_run(visit.request):
-            return await dry_run(visit, self._upstream, self._metrics, self._ledger)
+            return await dry_run(visit, self._carrier, self._ledger)
         if (job := await self._paid_job(visit)) is not None:
             return await self._jobs.asked(visit, job)
         if price := self._table_price(visit):
             reply, _ = await self._shield.finish(self._count(visit, price), _let_go)
             return reply
-        answer = await send_unpaid(visit, self._upstream, self._metrics)
+        answer = await self._carrier.send_unpaid(visit)
         wallet = visit.paying_wallet()
         if answer.status != PAYMENT_REQUIRED or wallet is None:
             reply, _ = await self._deliver(visit, answer, None)
@@ -130,9 +128,8 @@ class Exchange:
 
     async def _send_paid(self, visit: Visit, purchase: Purchase, headers: Headers) -> Answer:
         """Let the payment leave. Only a connection that was never made gives it back."""
-        self._payer.sending(purchase)
         try:
-            return await send(visit, self._upstream, self._metrics, headers)
+            return await self._carrier.send(visit, headers)
         except NeverSentError as problem:
             await self._payer.never_sent(purchase)
             raise unreachable(visit.provider, problem) from problem

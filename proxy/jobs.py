@@ -18,20 +18,20 @@ from random import SystemRandom
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from proxy.carrier import Carrier
 from proxy.challenges import read_terms
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, Request, get, get_all
 from proxy.core.ledger import DEATH_MARGIN_S, State
 from proxy.core.links import ANSWER_BYTES_MAX
-from proxy.metrics import Metrics
 from proxy.payer import ACCEPTED, PAYMENT_REQUIRED, Payer, Purchase
 from proxy.providers import JobStatus
 from proxy.relay import streamed, whole
 from proxy.replies import broken, json_answer, json_reply, unreachable
 from proxy.shield import Shield
 from proxy.store import Ledger, Memory
-from proxy.upstream import Answer, BrokenError, NeverSentError, Upstream, UpstreamError
-from proxy.visit import Visit, poll
+from proxy.upstream import Answer, BrokenError, NeverSentError
+from proxy.visit import Visit
 
 WAIT_S: Final = 900
 """How long a submission waits for its clip where the client does not say."""
@@ -74,13 +74,10 @@ def preference(request: Request) -> Preference:
 class Jobs:
     """Asks after jobs, for clients who wait."""
 
-    def __init__(
-        self, ledger: Ledger, upstream: Upstream, payer: Payer, metrics: Metrics, shield: Shield
-    ) -> None:
+    def __init__(self, ledger: Ledger, carrier: Carrier, payer: Payer, shield: Shield) -> None:
         self._ledger = ledger
-        self._upstream = upstream
+        self._carrier = carrier
         self._payer = payer
-        self._metrics = metrics
         self._shield = shield
 
     async def follow(self, visit: Visit, job: Memory, accepted: Reply) -> Reply:
@@ -89,7 +86,7 @@ class Jobs:
         Its final answer, or the last 202 when the time is up.
         """
         prefer = preference(visit.request)
-        if prefer.respond_async or _poll_target(visit, job) is None:
+        if prefer.respond_async or _poll_url(visit, job) is None:
             return accepted
         return await self._wait(
             visit, job, accepted, WAIT_S if prefer.wait_s is None else prefer.wait_s
@@ -103,7 +100,7 @@ class Jobs:
         visit.story["job"] = job.id
         if job.answer is not None:
             return Reply(OK, "OK", ((b"Content-Type", b"application/json"),), job.answer)
-        if _poll_target(visit, job) is None:
+        if _poll_url(visit, job) is None:
             message = f"{visit.provider} has its job polled at another origin: {job.poll_path!a}"
             raise Refused(Refusal("poll_url_refused", message, payment=job.payment))
         reply, final = await self._shielded_poll(visit, job)
@@ -145,7 +142,7 @@ class Jobs:
     async def _poll(self, visit: Visit, job: Memory) -> tuple[Reply, bool]:
         """Ask once, with the job's own payment, and say whether that was the end of it."""
         payment = job.payment or ""
-        wallet, target = visit.snapshot.wallet, _poll_target(visit, job) or ""
+        wallet, url = visit.snapshot.wallet, _poll_url(visit, job) or ""
         stored = await self._ledger.live_hold(payment, TOO_LATE_S)
         if stored is None and await self._ledger.live_hold(payment, -DEATH_MARGIN_S) is not None:
             return _come_back(job), False
@@ -153,7 +150,7 @@ class Jobs:
             None if stored is None or wallet is None else self._payer.again(visit, wallet, stored)
         )
         purchase, headers = (None, ()) if again is None else again
-        answer = await self._ask(visit, target, headers, purchase)
+        answer = await self._ask(visit, url, headers, purchase)
         if (
             answer.status == PAYMENT_REQUIRED
             and purchase is None
@@ -163,7 +160,7 @@ class Jobs:
             if isinstance(renewed, bytes):
                 return whole(visit, answer, renewed, None), True
             purchase, headers = renewed
-            answer = await self._ask(visit, target, headers, purchase)
+            answer = await self._ask(visit, url, headers, purchase)
         return await self._conclude(visit, job, answer, purchase)
 
     async def _may_renew(self, payment: str) -> bool:
@@ -193,12 +190,10 @@ class Jobs:
         )
 
     async def _ask(
-        self, visit: Visit, target: str, headers: Headers, purchase: Purchase | None
+        self, visit: Visit, url: str, headers: Headers, purchase: Purchase | None
     ) -> Answer:
-        if purchase is not None:
-            self._payer.sending(purchase)
         try:
-            return await poll(visit, self._upstream, self._metrics, target, headers)
+            return await self._carrier.poll(visit, url, headers)
         except NeverSentError as problem:
             raise unreachable(visit.provider, problem) from problem
         except BrokenError as problem:
@@ -214,9 +209,8 @@ class Jobs:
             self._payer.answered(purchase, answer, more_to_come=running)
         try:
             body, is_whole = await answer.read(ANSWER_BYTES_MAX)
-        except UpstreamError as problem:
-            error = problem if isinstance(problem, BrokenError) else BrokenError(str(problem))
-            raise broken(visit.provider, error, job.payment) from problem
+        except BrokenError as problem:
+            raise broken(visit.provider, problem, job.payment) from problem
         if not is_whole:
             return streamed(visit, answer, purchase, body), not running
         answer.close()
@@ -231,20 +225,20 @@ class Jobs:
         return reply, not running
 
 
-def _poll_target(visit: Visit, job: Memory) -> str | None:
-    """Path and query of a job's poll at its provider's own origin.
+def _poll_url(visit: Visit, job: Memory) -> str | None:
+    """The URL of a job's poll, at its provider's own origin.
 
-    None for a URL that leads anywhere else.
+    None for one that leads anywhere else.
     """
     base = urlsplit(visit.config.base_url)
-    if not job.poll_path:
-        return f"{base.path}/v1/videos/generations/{quote(job.id, safe='')}"
-    url = job.poll_path
-    if url.startswith("/") and not url.startswith("//"):
-        return url
     origin = f"{base.scheme}://{base.netloc}"
-    rest = url[len(origin) :]
-    return rest if url.lower().startswith(origin.lower()) and rest.startswith("/") else None
+    url = job.poll_path
+    if not url:
+        return f"{visit.config.base_url}/v1/videos/generations/{quote(job.id, safe='')}"
+    if url.startswith("/") and not url.startswith("//"):
+        return origin + url
+    same = url.lower().startswith(f"{origin.lower()}/")
+    return url if same else None
 
 
 def _come_back(job: Memory) -> Reply:

@@ -200,10 +200,6 @@ class Payer:
         purchase.state = await self._ledger.resolve(purchase.reserved, Evidence.NEVER_SENT)
         self._metrics.payment(purchase.state)
 
-    def sending(self, purchase: Purchase) -> None:
-        """Note that the payment is about to leave."""
-        self._later(purchase, Evidence.SENT)
-
     def lost(self, purchase: Purchase, why: str) -> None:
         """Note that the payment left and no answer came."""
         self._conclude(purchase, Evidence.NO_RECEIPT, note=why)

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from proxy.carrier import Carrier
 from proxy.challenges import read_terms
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Reply, Request, get
 from proxy.core.money import Usd, format_usd
 from proxy.core.policy import table_price
 from proxy.core.x402.terms import Terms
-from proxy.metrics import Metrics
 from proxy.payer import PAYMENT_REQUIRED
 from proxy.reception import BODY_METHODS
 from proxy.replies import json_reply
 from proxy.store import Ledger
-from proxy.upstream import Upstream
-from proxy.visit import Visit, send_unpaid
+from proxy.visit import Visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +44,9 @@ def wants_dry_run(request: Request) -> bool:
     return value == b"1"
 
 
-async def dry_run(visit: Visit, upstream: Upstream, metrics: Metrics, ledger: Ledger) -> Reply:
+async def dry_run(visit: Visit, carrier: Carrier, ledger: Ledger) -> Reply:
     """Answer a dry run: the price, the verdict, and how full the caps are."""
-    quote = await _quote(visit, upstream, metrics)
+    quote = await _quote(visit, carrier)
     verdict = quote.price if isinstance(quote.price, Refusal) else None
     if not isinstance(quote.price, Refusal):
         verdict = await ledger.would_admit(quote.price, visit.limits())
@@ -73,11 +72,11 @@ def priced_by_table(visit: Visit) -> Usd | Refusal:
     return table_price(visit.config.prices, unquote(request.path), model, visit.fields)
 
 
-async def _quote(visit: Visit, upstream: Upstream, metrics: Metrics) -> Quote:
+async def _quote(visit: Visit, carrier: Carrier) -> Quote:
     wallet = visit.paying_wallet()
     if wallet is None:
         return Quote("free" if visit.config.prices is None else "table", priced_by_table(visit))
-    answer = await send_unpaid(visit, upstream, metrics)
+    answer = await carrier.send_unpaid(visit)
     if answer.status != PAYMENT_REQUIRED:
         answer.close()
         return Quote("free", Usd(0))

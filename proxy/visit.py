@@ -4,22 +4,19 @@ Whoever tells a story about a call (`exchange`, `jobs`) passes a `Visit` along a
 it owns the spooled body and lets go of it when the call is over.
 """
 
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from proxy.core.config import Config, ProviderConfig, RouteConfig
-from proxy.core.crossing import to_client, to_provider
+from proxy.core.crossing import to_client
 from proxy.core.http import Headers, Request
 from proxy.core.ledger import Limit
 from proxy.core.policy import limits, pays, scopes
-from proxy.core.routing import upstream_url, way_back
-from proxy.metrics import Metrics
+from proxy.core.routing import way_back
 from proxy.providers import LORE, Lore
-from proxy.replies import broken, unreachable
 from proxy.spool import Spool
-from proxy.upstream import Answer, BrokenError, Call, NeverSentError, Upstream
+from proxy.upstream import Answer
 from proxy.wallet import Wallet
 
 EMPTY_SHA256: Final = bytes.fromhex(
@@ -118,55 +115,3 @@ class Visit:
         """Let go of the body."""
         if self.spool is not None:
             self.spool.close()
-
-
-async def send(visit: Visit, upstream: Upstream, metrics: Metrics, payment: Headers = ()) -> Answer:
-    """Send a visit's own request to its provider, with a payment or without."""
-    request = visit.request
-    body, length = _body(visit)
-    url = upstream_url(visit.config, visit.route, request.target)
-    return await _send(
-        visit, upstream, metrics, Call(request.method, url, *_rest(visit, payment, body, length))
-    )
-
-
-async def send_unpaid(visit: Visit, upstream: Upstream, metrics: Metrics) -> Answer:
-    """Send a visit's own request without a payment; `Refused` if the provider does not answer."""
-    try:
-        return await send(visit, upstream, metrics)
-    except NeverSentError as problem:
-        raise unreachable(visit.provider, problem) from problem
-    except BrokenError as problem:
-        raise broken(visit.provider, problem) from problem
-
-
-async def poll(
-    visit: Visit, upstream: Upstream, metrics: Metrics, target: str, payment: Headers = ()
-) -> Answer:
-    """Ask after a visit's job at one of the provider's paths, with a payment or without."""
-    url = upstream_url(visit.config, visit.route, target)
-    return await _send(
-        visit, upstream, metrics, Call("GET", url, *_rest(visit, payment, None, None))
-    )
-
-
-async def _send(visit: Visit, upstream: Upstream, metrics: Metrics, call: Call) -> Answer:
-    started = time.monotonic()
-    try:
-        return await upstream.send(call)
-    finally:
-        metrics.upstream(visit.provider, time.monotonic() - started)
-
-
-def _rest(
-    visit: Visit, payment: Headers, body: AsyncIterator[bytes] | None, length: int | None
-) -> tuple[Headers, AsyncIterator[bytes] | None, int | None, float, float]:
-    headers = to_provider(
-        visit.request.headers, cookies=visit.config.cookies, key=visit.key, payment=payment
-    )
-    return headers, body, length, visit.config.connect_timeout_s, visit.config.read_timeout_s
-
-
-def _body(visit: Visit) -> tuple[AsyncIterator[bytes] | None, int | None]:
-    source = visit.spool if visit.spool is not None else visit.request.body
-    return (None, None) if source.length == 0 else (source.chunks(), source.length)

@@ -58,7 +58,9 @@ def options(command: Callable[Concatenate[Settings, P], None]) -> Callable[P, No
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         own: dict[str, Any] = {name: kwargs.pop(name) for name in ("config", "as_json")}
         before = click.get_current_context().find_root().params
-        given = {name: before.get(name) if own[name] is None else own[name] for name in own}
+        given: dict[str, Any] = {
+            name: before.get(name) if own[name] is None else own[name] for name in own
+        }
         if given["as_json"] is None:
             given["as_json"] = not sys.stdout.isatty()
         command(Settings(given["config"], given["as_json"]), *args, **kwargs)

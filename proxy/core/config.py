@@ -9,7 +9,7 @@ here on; the word `none` means no limit and becomes None.
 import ipaddress
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
+from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooLong
 
 from proxy.core.errors import Refusal
 from proxy.core.http import Reply
@@ -51,8 +51,8 @@ class Listener(web.Server):
     """What the listening sockets hand their connections to.
 
     `header_s` gives the deadline for a head, now; `refused` turns a refusal of something that never
-    became a request into its answer, and tells the log; `counted` is told how many connections
-    there are.
+    became a request into its answer, and tells the log; `fault` is told of bugs in the door;
+    `counted` is told how many connections there are.
     """
 
     def __init__(
@@ -61,12 +61,14 @@ class Listener(web.Server):
         bounds: Bounds,
         header_s: Callable[[], float],
         refused: Callable[[Refusal], Reply],
+        fault: Callable[[BaseException], None],
         counted: Callable[[int], None],
     ) -> None:
         super().__init__(handler, handler_cancellation=True)
         self.bounds = bounds
         self.header_s = header_s
         self.refused = refused
+        self.fault = fault
         self._counted = counted
 
     def __call__(self) -> "Connection":
@@ -135,6 +137,8 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Parse what came, and keep the time and the size of a head that is not whole yet."""
         super().data_received(data)
+        if self._messages:
+            self._break_bodies()
         if not self.idle or self.transport is None:
             self._disarm()
         elif (self._head_timer or self._waiter) and data.strip(b"\r\n"):
@@ -152,20 +156,35 @@ class Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - aiohttp's; it quotes the client's bytes
     ) -> web.StreamResponse:
         """Answer what aiohttp could not parse, without a word of it in the log."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun already")
         refusal = _parse_refusal(exc)
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             refusal = Refusal("internal_error", "a fault of ours; the log says more")
+            self._listener.fault(exc or RuntimeError(refusal.message))
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
         return Answer(self._listener.refused(refusal), close=True)
 
     def log_exception(self, *_args: Any, **_kw: Any) -> None:  # noqa: ANN401 - aiohttp's signature
-        """Stay silent: what aiohttp would log here quotes the client; the handler logs faults."""
+        """Stay silent: what aiohttp says here may quote the client, whose body broke off late."""
 
     def _process_keepalive(self) -> None:
         """Close an idle connection, unless its next head is under way: that has its own time."""
         if self._head_timer is None or not self._head_bytes:
             super()._process_keepalive()
+
+    def _break_bodies(self) -> None:
+        """End the bodies that will never be whole, since the parser failed in the midst of them.
+
+        aiohttp queues the failure behind the request whose body it was, and leaves that waiting.
+        """
+        if not isinstance(getattr(self._messages[-1][0], "exc", None), HttpProcessingError):
+            return
+        bodies = [body for message, body in self._messages if not hasattr(message, "exc")]
+        if self._current_request is not None:
+            bodies.append(self._current_request.content)
+        for body in bodies:
+            if not body.is_eof():
+                body.set_exception(web.RequestPayloadError("the body cannot be parsed"))
 
     def _arm(self) -> None:
         self._head_timer = self._loop.call_later(self._listener.header_s(), self._head_late)

@@ -154,9 +154,9 @@ def _host(head: Head, path: str, config: Config, ports: frozenset[int]) -> str |
     name = host.lower()
     if head.unix or _is_known(name, config.allow_hosts, ports):
         return host
-    if config.public_url and _is_callback(head, path):
-        if name == urlsplit(config.public_url).netloc.lower():
-            return host
+    public = urlsplit(config.public_url or "").netloc.lower()
+    if public and name == public and _is_callback(head, path):
+        return host
     return Refusal(
         "wrong_host", "this Host is not served here; add it to allow_hosts if it is ours"
     )

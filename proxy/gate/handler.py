@@ -114,13 +114,17 @@ class Handler:
         finally:
             if task is not None:
                 self.in_flight.discard(task)
-            self._tell(visit)
+            self._tell(line)
 
     def refused(self, refusal: Refusal) -> Reply:
         """Write the answer to something that never became a request, and log it."""
         line = Line(new_id(), self._clock(), status=refusal.status, error=refusal.code)
-        self._tell(visit)
+        self._tell(line)
         return refusal_reply(refusal, line.id)
+
+    def fault(self, failure: BaseException) -> None:
+        """Log a fault in the door itself."""
+        self._logger.exception("door_fault", exc_info=failure)  # noqa: LOG004 - it is given
 
     async def _answer(self, raw: web.BaseRequest, line: Line) -> web.StreamResponse:
         config = self._config()

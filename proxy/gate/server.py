@@ -79,6 +79,7 @@ class Door:
             self._bounds,
             lambda: self._config().limits.header_s,
             self._handler.refused,
+            self._handler.fault,
             self._metrics.connections,
         )
         for each in listening:

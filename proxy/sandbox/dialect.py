@@ -1,7 +1,8 @@
 """Three ways of asking for money over HTTP: BlockRun's own, version 2 as specified, and version 1.
 
-A request picks one with `?challenge=`: `blockrun` (the default), `standard` or `v1`. A dialect knows where the challenge stands,
-which header a payment comes in, and how a receipt looks. It decides nothing.
+A request picks one with `?challenge=`: `blockrun` (the default), `standard` or `v1`. A dialect
+knows where the challenge stands, which header a payment comes in, and how a receipt looks. It
+decides nothing.
 """
 
 import base64
@@ -53,7 +54,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the seller says became of a payment; `tx` is "" where nothing is claimed to have moved."""
+    """What the seller says became of a payment; `tx` is "" where it claims that nothing moved."""
 
     success: bool
     tx: str
@@ -83,7 +84,7 @@ class Dialect(Protocol):
         ...
 
     def read(self, headers: Mapping[str, str]) -> Payment | None:
-        """The payment in a request's headers. Garbage counts as none, as with the official servers."""
+        """The payment in a request's headers. Garbage counts as none, as officially."""
         ...
 
     def receipt(self, report: Report) -> dict[str, str]:
@@ -187,7 +188,7 @@ def _payment_v2(header: str) -> Payment | None:
     payload = _decode(header)
     if payload is None or payload.get("x402Version") != _V2:
         return None
-    accepted = payload.get("accepted")
+    accepted = payload.get("accepted", {})
     return _payment(payload, accepted if isinstance(accepted, dict) else {}, accepted)
 
 

@@ -2,7 +2,8 @@
 
 It owns the balances and the burnt nonces. Its rules:
 
-- Every check of the official facilitator, in its order, with its reason codes; the first that fails is the answer.
+- Every check of the official facilitator, in its order, with its reason codes; the first that fails
+  is the answer.
 - A signature is recovered for real. Nothing here trusts what a payload says about itself.
 - A nonce settles once. Verifying burns nothing and reserves nothing, as on a real chain.
 """
@@ -42,7 +43,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What a payer sent: the terms it says it accepts, and the authorization, None where it is malformed.
+    """What a payer sent; the authorization is None where it is malformed.
 
     `accepted` is the entry that a version 2 payload echoes; version 1 has none.
     """
@@ -82,7 +83,8 @@ class Refused:
 class Facilitator:
     """Verify, settle, and remember.
 
-    `verified` counts the payments found good, `refusals` lists the reason of each that was not, `settled` what moved.
+    `verified` counts the payments found good, `refusals` lists the reason of each that was not,
+    `settled` what moved.
     """
 
     def __init__(self, balance: int, clock: Callable[[], float] = time.time) -> None:
@@ -141,7 +143,7 @@ class Facilitator:
         return settlement
 
     def payer_of(self, payment: Payment, terms: Terms) -> str | None:
-        """Who signed, whatever else is wrong: how a buyer is known again after the money has moved."""
+        """Who signed, whatever else is wrong: so a buyer is known again after paying."""
         authorization = payment.authorization
         if authorization is None:
             return None

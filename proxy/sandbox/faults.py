@@ -1,10 +1,12 @@
 """Misbehaviour on request: `?fault=NAME` on any path of any of the three providers.
 
-The query also takes `fault_s` (seconds, for the faults that wait) and `fault_times` (only the first so many requests of this
-method and path misbehave; without it all do). A name that a provider does not know is a 400 that lists those it knows.
+The query also takes `fault_s` (seconds, for the faults that wait) and `fault_times` (only the first
+so many requests of this method and path misbehave; without it all do). A name that a provider does
+not know is a 400 that lists those it knows.
 
-A generation at BlockRun is paid when a poll finds it done, so a fault of the settlement that is asked for in the POST moves into
-the `poll_url`; `poll_fault=NAME` in the POST puts any other fault there.
+A generation at BlockRun is paid when a poll finds it done, so a fault of the settlement that is
+asked for in the POST moves into the `poll_url`; `poll_fault=NAME` in the POST puts any other fault
+there.
 """
 
 from collections import Counter
@@ -25,14 +27,16 @@ _KEYED: Final = frozenset({SUNRA, POMEX})
 class Stage(Enum):
     """When in the life of a request a fault strikes."""
 
+    DOOR = auto()
+    """Before anything else."""
     ANY = auto()
     """At once; but where something is for sale, in place of the answer to a good payment."""
     OFFER = auto()
     """In the challenge."""
     PAID = auto()
     """After a good payment, before anything is taken."""
-    SETTLED = auto()
-    """Once the money has moved."""
+    SETTLE = auto()
+    """Where the money moves."""
     BODY = auto()
     """While the answer is being written."""
     JOB = auto()
@@ -49,7 +53,7 @@ class Fault:
 
 
 FAULTS: Final[dict[str, Fault]] = {
-    "slow": Fault(Stage.ANY, _ALL, "Every answer comes fault_s seconds late (1)."),
+    "slow": Fault(Stage.DOOR, _ALL, "Every answer comes fault_s seconds late (1)."),
     "drop": Fault(Stage.ANY, _ALL, "Closes the connection without an answer."),
     "rate_limited": Fault(Stage.ANY, _ALL, "Too many requests (429, at Sunra 403); nothing taken."),
     "upstream_error": Fault(Stage.ANY, _ALL, "Answers 502; nothing taken."),
@@ -64,15 +68,17 @@ FAULTS: Final[dict[str, Fault]] = {
     "drop_before_settle": Fault(Stage.PAID, _PAID, "Takes nothing and closes the connection."),
     "upload_failed": Fault(Stage.PAID, _PAID, "Fails at the upload (502); nothing taken."),
     "stall": Fault(Stage.PAID, _PAID, "Answers a good payment fault_s seconds late (1)."),
-    "absorbed": Fault(Stage.PAID, _PAID, "Settlement fails, the goods come anyway; nothing taken."),
-    "settle_false": Fault(Stage.SETTLED, _PAID, "Takes the money and says 402, success: false."),
-    "settle_then_500": Fault(Stage.SETTLED, _PAID, "Takes the money, then answers 500."),
-    "settle_then_drop": Fault(Stage.SETTLED, _PAID, "Takes the money and closes the connection."),
-    "no_receipt": Fault(Stage.SETTLED, _PAID, "Takes the money and leaves every receipt out."),
-    "overcharge_receipt": Fault(Stage.SETTLED, _PAID, "Claims ten times what it took."),
-    "pending": Fault(Stage.SETTLED, _PAID, "Takes the money; 402, settlement_pending and a tx."),
-    "replay_complaint": Fault(Stage.SETTLED, _PAID, "Takes the money; 402, nonce_already_used."),
-    "reset_midstream": Fault(Stage.SETTLED, _PAID, "Takes the money; resets after half the body."),
+    "absorbed": Fault(
+        Stage.SETTLE, _PAID, "Settlement fails, the goods come anyway; nothing taken."
+    ),
+    "settle_false": Fault(Stage.SETTLE, _PAID, "Takes the money and says 402, success: false."),
+    "settle_then_500": Fault(Stage.SETTLE, _PAID, "Takes the money, then answers 500."),
+    "settle_then_drop": Fault(Stage.SETTLE, _PAID, "Takes the money and closes the connection."),
+    "no_receipt": Fault(Stage.SETTLE, _PAID, "Takes the money and leaves every receipt out."),
+    "overcharge_receipt": Fault(Stage.SETTLE, _PAID, "Claims ten times what it took."),
+    "pending": Fault(Stage.SETTLE, _PAID, "Takes the money; 402, settlement_pending and a tx."),
+    "replay_complaint": Fault(Stage.SETTLE, _PAID, "Takes the money; 402, nonce_already_used."),
+    "reset_midstream": Fault(Stage.SETTLE, _PAID, "Takes the money; resets after half the body."),
     "trickle": Fault(
         Stage.BODY, frozenset({BLOCKRUN, SUNRA}), "Events come fault_s seconds apart (1)."
     ),
@@ -95,7 +101,7 @@ class Faults:
             if name is not None and name not in self.known:
                 return f"unknown {key} {name!r}; known: {', '.join(sorted(self.known))}"
         try:
-            wrong = not 0 <= seconds(request) or int(request.query.get("fault_times", "1")) < 0
+            wrong = not seconds(request) >= 0 or int(request.query.get("fault_times", "1")) < 0
         except ValueError:
             wrong = True
         return "fault_s and fault_times are numbers from 0 up" if wrong else None
@@ -112,10 +118,10 @@ class Faults:
         return name
 
     def for_poll(self, request: web.Request) -> dict[str, str]:
-        """The query that carries this POST's faults of the settlement over to the polls of its job."""
+        """The query that carries this POST's faults of the settlement to the polls of its job."""
         asked = request.query.get("fault")
         name = request.query.get("poll_fault")
-        if name is None and asked and self.known[asked].stage is Stage.SETTLED:
+        if name is None and asked and self.known[asked].stage is Stage.SETTLE:
             name = asked
         if name is None:
             return {}

@@ -1,4 +1,4 @@
-"""Ids and times in the forms that the three providers document: random, so that no client can guess them."""
+"""Ids and times in the forms that the three providers document; the ids are random."""
 
 import secrets
 import string

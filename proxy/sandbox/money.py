@@ -1,7 +1,8 @@
-"""The sandbox's own copy of what it needs to know about USDC on Base: imaginary money under a real name.
+"""The sandbox's own copy of what it needs to know about USDC: imaginary money, real names.
 
-The ids are those of Base mainnet, so that a config for the real providers works here unchanged. Nothing in the sandbox speaks to
-a chain. The copy is on purpose: a judge that took its constants from the accused could not see an error in them.
+The ids are those of Base mainnet, so that a config for the real providers works here unchanged.
+Nothing in the sandbox speaks to a chain. The copy is on purpose: a judge that took its constants
+from the accused could not see an error in them.
 """
 
 from decimal import Decimal
@@ -29,7 +30,7 @@ def dollars(units: int) -> str:
 
 
 def units(usd: str) -> int:
-    """Read a dollar amount as smallest units, rounded up; ValueError for anything but a plain decimal."""
+    """Read dollars as smallest units, rounded up; ValueError for anything but a plain decimal."""
     if not usd.isascii() or not usd.replace(".", "", 1).isdigit():
         raise ValueError(f"not a dollar amount: {usd!r}")
     return -int(-(Decimal(usd) * UNITS) // 1)

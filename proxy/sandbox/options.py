@@ -1,4 +1,4 @@
-"""What can be set about the sandbox. The defaults suit a person who tries things by hand; tests shorten the waits."""
+"""What can be set about the sandbox: the defaults suit a person, tests shorten the waits."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ class SandboxOptions:
 
     A port of 0 means any free one. `job_s` is how long a generation takes, half of it in the queue;
     `asset_s` is how long an asset stays `processing`; `balance` is what every payer owns at the
-    start, in the asset's smallest unit (100 USDC by default). `api_key` is the bearer key that Sunra
-    and PomexAI take.
+    start, in the asset's smallest unit (100 USDC by default). `api_key` is the bearer key that
+    Sunra and PomexAI take.
     """
 
     host: str = "127.0.0.1"

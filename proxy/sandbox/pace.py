@@ -18,7 +18,7 @@ class Pace:
     _taken: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
 
     def wait_s(self, caller: str) -> int:
-        """Count this call and answer 0, or count nothing and answer in how many seconds to come back."""
+        """Count this call and answer 0; or answer in how many seconds to come back."""
         now = self.clock()
         taken = self._taken[caller]
         while taken and taken[0] <= now - self.window_s:

@@ -1,10 +1,11 @@
-"""What the sandbox saw: every request as it came in, for tests and for people who wonder what a client really sends."""
+"""What the sandbox saw: every request as it came in."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -16,8 +17,9 @@ KEPT_MAX: Final = 10_000
 class Seen:
     """One request.
 
-    `path` is the request target as sent, query included. Header names and values are in the order and the case of the wire, each byte
-    one character (latin-1). `status` is 0 while the answer is open, and stays 0 where the connection was closed without one.
+    `path` is the request target as sent, query included. Header names and values are in the order
+    and the case of the wire, each byte one character (latin-1). `status` is 0 while the answer is
+    open, and stays 0 where the connection was closed without one.
     """
 
     provider: str
@@ -32,8 +34,8 @@ class Seen:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
-def recorder(provider: str, requests: list[Seen]) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Build the middleware that writes requests down, outermost so that it sees what was answered."""
+def recorder(provider: str, requests: list[Seen]) -> Middleware:
+    """Build the middleware that writes requests down; outermost, it sees what was answered."""
 
     @web.middleware
     async def record(request: web.Request, handler: Next) -> web.StreamResponse:

@@ -1,4 +1,7 @@
-"""Who signed an EIP-3009 authorization: recovered with eth_account, which shares no code with the daemon's own signing."""
+"""Who signed an EIP-3009 authorization, recovered with eth_account.
+
+That shares no code with the daemon's own signing, so neither can hide the other's mistake.
+"""
 
 import re
 from dataclasses import dataclass
@@ -49,7 +52,7 @@ class Authorization:
 
     @classmethod
     def parse(cls, message: object, signature: object) -> Self | None:
-        """Read the wire form: addresses, decimal strings, hex. None for anything that strays from it."""
+        """Read the wire form: addresses, decimal strings, hex. None for anything else."""
         if not isinstance(message, dict):
             return None
         payer, to = _text(message, "from", _ADDRESS), _text(message, "to", _ADDRESS)
@@ -64,7 +67,7 @@ class Authorization:
         return cls(payer, to, value, after, before, nonce.lower(), bytes.fromhex(signed[2:]))
 
     def signer(self, domain: Domain) -> str | None:
-        """The address whose key signed this under the domain; None where the signature is none at all."""
+        """The address whose key signed this under the domain; None where no key can have."""
         r, s, v = self.signature[:32], self.signature[32:64], self.signature[64]
         if v not in (27, 28) or not 0 < int.from_bytes(s) <= _HALF_ORDER or not any(r):
             return None
@@ -91,7 +94,8 @@ def _recover(authorization: Authorization, domain: Domain) -> str | None:
     # eth_account takes half a second to import, and most who import this package never verify.
     from eth_account import Account  # noqa: PLC0415 - see above
     from eth_account.messages import encode_typed_data  # noqa: PLC0415 - see above
-    from eth_keys.exceptions import BadSignature, ValidationError  # noqa: PLC0415 - see above
+    from eth_keys.exceptions import BadSignature  # noqa: PLC0415 - see above
+    from eth_utils.exceptions import ValidationError  # noqa: PLC0415 - see above
 
     signable = encode_typed_data(
         domain_data={

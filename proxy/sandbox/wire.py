@@ -1,4 +1,4 @@
-"""Small things about HTTP that all three providers need: reading a JSON body, answering, streaming, and hanging up rudely."""
+"""Small things about HTTP: reading a JSON body, answering, streaming, hanging up rudely."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ async def film(_request: web.Request) -> web.Response:
 
 
 def drop(request: web.Request) -> web.Response:
-    """Close the connection without an answer. What is returned is never sent: it only ends the handler."""
+    """Close the connection without an answer; what is returned here is never sent."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)

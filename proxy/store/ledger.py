@@ -237,7 +237,7 @@ def _insert_hold(db: sqlite3.Connection, payment: str, hold: Hold) -> int:
 def _insert(db: sqlite3.Connection, table: str, **columns: object) -> int:
     names, marks = ", ".join(columns), ", ".join("?" * len(columns))
     cursor = db.execute(
-        f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 - names that stand above
+        f"INSERT INTO {table} ({names}) VALUES ({marks})",
         tuple(columns.values()),
     )
     return cursor.lastrowid or 0

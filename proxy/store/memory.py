@@ -14,7 +14,7 @@ _COLUMNS = "id, kind, provider, model, poll_path, payment, client, state, answer
 def remember(db: sqlite3.Connection, memories: Sequence[Memory], now: int) -> None:
     """Store ids, and in payments which job they pay for; what was known and is not said stays."""
     db.executemany(
-        f"INSERT INTO memory ({_COLUMNS}, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+        f"INSERT INTO memory ({_COLUMNS}, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (kind, id, provider) DO UPDATE SET"
         " model = CASE excluded.model WHEN '' THEN model ELSE excluded.model END,"
         " poll_path = CASE excluded.poll_path WHEN '' THEN poll_path ELSE excluded.poll_path END,"

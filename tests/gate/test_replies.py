@@ -137,8 +137,20 @@ TRANSCRIPTS = {
             ),
         ),
         GET_AND_CLOSE,
-        b"HTTP/1.1 200 \xff\xc3\xa9\r\nContent-Length: 5\r\nSet-Cookie: b=\xff\xfe\r\n"
-        b"X: caf\xc3\xa9\r\nset-cookie: a=1\r\nDate: yesterday\r\nX-Empty: \r\nConnection: close\r\n\r\nhello",
+        b"\r\n".join(
+            (
+                b"HTTP/1.1 200 \xff\xc3\xa9",
+                b"Content-Length: 5",
+                b"Set-Cookie: b=\xff\xfe",
+                b"X: caf\xc3\xa9",
+                b"set-cookie: a=1",
+                b"Date: yesterday",
+                b"X-Empty: ",
+                b"Connection: close",
+                b"",
+                b"hello",
+            )
+        ),
     ),
     "the provider's own framing": (
         serving(

@@ -271,6 +271,69 @@ async def test_bad_chunks_are_the_clients_fault(chunk: bytes) -> None:
         assert (heard.status, heard.code) == (400, "bad_request")
 
 
+async def test_bad_chunk_in_the_midst_of_a_body() -> None:
+    """A body that turns to nonsense after it began is refused at once, without waiting for more."""
+    begun = asyncio.Event()
+
+    async def serve(request: Request) -> Reply:
+        async for _ in request.body.chunks():
+            begun.set()
+        raise AssertionError("the body seemed whole")
+
+    async with opened(serve) as house, await house.wire() as wire:
+        head = b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await wire.say(head + b"1\r\na\r\n")
+        await begun.wait()
+        await wire.say(b"nonsense\r\n")
+        heard = await wire.answer()
+        assert (heard.status, heard.code) == (400, "bad_request")
+        assert heard.headers[b"connection"] == b"close"
+        assert await wire.rest() == b""
+
+
+async def test_bad_chunk_in_a_body_that_waits_its_turn() -> None:
+    """The same where the request is second in line behind one that is being served."""
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def serve(request: Request) -> Reply:
+        begun.set()
+        await may_end.wait()
+        return await plain(request)
+
+    async with opened(serve) as house, await house.wire() as wire:
+        head = b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await wire.say(b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n" + head + b"1\r\na\r\n")
+        await begun.wait()
+        await wire.say(b"nonsense\r\n")
+        async with await house.wire() as other:  # by its answer the nonsense has been read
+            await other.say(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await other.answer()).status == 200
+        may_end.set()
+        assert (await wire.answer()).status == 200
+        assert (await wire.answer()).code == "bad_request"
+        assert await wire.rest() == b""
+
+
+async def test_nonsense_behind_a_whole_request() -> None:
+    """What follows a whole request does not harm it, though it is being served still."""
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def serve(request: Request) -> Reply:
+        begun.set()
+        await may_end.wait()
+        return await plain(request)
+
+    async with opened(serve) as house, await house.wire() as wire:
+        await wire.say(b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc")
+        await begun.wait()
+        await wire.say(b"nonsense\r\n\r\n")
+        await wire.say(b"more of it\r\n\r\n")
+        may_end.set()
+        assert (await wire.answer()).body == b"abc"
+        assert (await wire.answer()).status == 400
+        assert await wire.rest() == b""
+
+
 async def test_refusal_from_behind_the_door() -> None:
     """A refusal from inside is written once, here, with its payment and when to come back."""
 
@@ -304,6 +367,17 @@ async def test_bug_behind_the_door() -> None:
         assert isinstance(fault["exc_info"], TimeoutError)
         assert fault["id"].encode() in heard.body
         assert (await house.ask(b"GET /healthz HTTP/1.1\r\nHost: HOST\r\n" + END)).status == 200
+
+
+async def test_bug_in_the_door_itself() -> None:
+    """Should the door itself fail, the client gets a 500 and the log a traceback."""
+
+    async def serve(_: Request) -> Reply:
+        return Reply(200, "OK", ((b"A", None),), b"")  # type: ignore[arg-type] # the bug
+
+    async with opened(serve) as house:
+        assert (await house.ask(GET + b"\r\n")).code == "internal_error"
+        assert house.log.faults[0]["event"] == "door_fault"
 
 
 async def test_line_in_the_log() -> None:

@@ -25,10 +25,11 @@ PRICE: Final = 10_000
 """One cent, in the token's smallest unit."""
 
 LATER_PRICE: Final = 50 * PRICE
+LARGE_BYTES: Final = 100 * 1024
 HUGE_BYTES: Final = 2 * 1024 * 1024
 TOO_MANY_OFFERS: Final = 17
 NO_TRANSACTION: Final = "0x" + "ab" * 32
-HALF: Final = b"the first half;"
+HALVES: Final = (b"the first half;", b"the second half;")
 
 Json = dict[str, Any]
 
@@ -186,8 +187,12 @@ async def _two_challenges(seller: HostileSeller, request: web.Request) -> web.St
     return response
 
 
-async def _huge_header(_: HostileSeller, __: web.Request) -> web.StreamResponse:
-    return web.Response(status=402, headers={"PAYMENT-REQUIRED": "A" * HUGE_BYTES})
+async def _large_header(seller: HostileSeller, request: web.Request) -> web.StreamResponse:
+    return challenge(request, offer(seller), error="x" * LARGE_BYTES)
+
+
+async def _huge_header(seller: HostileSeller, request: web.Request) -> web.StreamResponse:
+    return challenge(request, offer(seller), error="x" * HUGE_BYTES)
 
 
 async def _not_base64(_: HostileSeller, __: web.Request) -> web.StreamResponse:
@@ -216,6 +221,10 @@ async def _redirect_at_once(seller: HostileSeller, _: web.Request) -> web.Stream
     return web.Response(status=307, headers={"Location": f"{seller.elsewhere}/stolen"})
 
 
+async def _free_stream(seller: HostileSeller, request: web.Request) -> web.StreamResponse:
+    return await _in_two_halves(seller, request, {})
+
+
 CHALLENGES: Final[Mapping[str, Challenger]] = {
     "accepts_17": _many_offers,
     "accepts_nothing": lambda _seller, request: _answered(challenge(request)),
@@ -231,8 +240,10 @@ CHALLENGES: Final[Mapping[str, Challenger]] = {
     "domain_wrong_version": offering(extra={"name": "USDC", "version": "1"}),
     "duplicate_keys": _duplicate_keys,
     "endless_402_body": _endless_body,
+    "free_stream": _free_stream,
     "flow_unknown": offering(extra=USDC_DOMAIN | {"paymentFlow": "subscription"}),
     "huge_challenge_header": _huge_header,
+    "large_challenge_header": _large_header,
     "network_mainnet": offering(network="eip155:8453"),
     "not_base64": _not_base64,
     "pay_to_zero": offering(payTo="0x" + "0" * 40),
@@ -293,8 +304,18 @@ async def _settle_then_break_off(visit: Visit) -> web.StreamResponse:
     receipt = await _settled(visit)
     response = web.StreamResponse(headers=_receipt(receipt) | {"Content-Length": "1000"})
     await response.prepare(visit.request)
-    await response.write(HALF)
+    await response.write(HALVES[0])
+    await visit.seller.released.wait()
     return _hang_up(visit, response)
+
+
+async def _hold_then_deliver(visit: Visit) -> web.StreamResponse:
+    await visit.seller.released.wait()
+    return await deliver(visit)
+
+
+async def _paid_stream(visit: Visit) -> web.StreamResponse:
+    return await _in_two_halves(visit.seller, visit.request, _receipt(await _settled(visit)))
 
 
 async def _settle_then_stall(visit: Visit) -> web.StreamResponse:
@@ -360,10 +381,12 @@ async def _odd_headers(visit: Visit) -> web.StreamResponse:
 AFTER_PAYMENT: Final[Mapping[str, Vice]] = {
     "deliver": deliver,
     "drop_before_answer": _drop_before_answer,
+    "hold_then_deliver": _hold_then_deliver,
     "no_receipt": _no_receipt,
     "odd_headers": _odd_headers,
     "other_payee": _other_payee,
     "overcharge": _overcharge,
+    "paid_stream": _paid_stream,
     "receipt_claims_more": _receipt_claims_more,
     "receipt_garbage": _receipt_garbage,
     "receipt_of_another": _receipt_of_another,
@@ -388,6 +411,18 @@ async def _settled(visit: Visit) -> Json:
     receipt = await visit.seller.settle(visit)
     assert receipt["success"], receipt
     return receipt
+
+
+async def _in_two_halves(
+    seller: HostileSeller, request: web.Request, headers: dict[str, str]
+) -> web.StreamResponse:
+    """Send one half, and the other when the test allows it."""
+    response = web.StreamResponse(headers=headers | {"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    await response.write(HALVES[0])
+    await seller.released.wait()
+    await response.write(HALVES[1])
+    return response
 
 
 def _hang_up(visit: Visit, response: web.StreamResponse | None = None) -> web.StreamResponse:

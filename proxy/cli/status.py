@@ -1,0 +1,126 @@
+"""`farebox status`: is it running, what may it spend, and what did it spend."""
+
+import sqlite3
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from proxy import __version__
+from proxy.cli.books import NOTHING_YET, as_of, reading
+from proxy.cli.common import Failure, Settings, emit, load, options
+from proxy.cli.hello import Running, ask
+from proxy.cli.layout import dollars, local_time, pairs, table
+from proxy.cli.wallet import address_of
+from proxy.core.ledger import State
+from proxy.core.money import format_usd
+from proxy.core.policy import all_limits
+from proxy.store import views
+
+if TYPE_CHECKING:
+    from proxy.configfile import Loaded
+
+UNKNOWN_SHOWN_MAX: Final = 20
+
+
+@click.command()
+@options
+def status(settings: Settings) -> None:
+    """Show the wallet, the daemon, the caps and what was spent; with or without a daemon."""
+    loaded = load(settings)
+    daemon, wallet, problem = _who_pays(loaded)
+    now = int(time.time())
+    with reading(loaded.state_dir) as db, as_of(db, now) as current:
+        found = {
+            "version": __version__,
+            "daemon": asdict(daemon),
+            "wallet": wallet,
+            **({"wallet_problem": problem} if problem else {}),
+            **_book(current, loaded, now),
+            "config": {"path": str(loaded.path), "hash": loaded.digest},
+            "state_dir": str(loaded.state_dir),
+        }
+    emit(settings, found, _as_text(found))
+
+
+def _book(db: sqlite3.Connection, loaded: "Loaded", now: int) -> dict[str, Any]:
+    reason = views.paused(db)
+    unknown = views.payments(db, limit=UNKNOWN_SHOWN_MAX, state=State.UNKNOWN)
+    return {
+        "paused": reason is not None,
+        "pause_reason": reason or None,
+        "caps": views.caps(db, all_limits(loaded.config), now),
+        "payments": views.counts(db),
+        "spent": format_usd(views.spent(db)),
+        "unknown": unknown["payments"],
+    }
+
+
+def _who_pays(loaded: "Loaded") -> tuple[Running, str | None, str | None]:
+    """The daemon, the wallet's address, and why that cannot be said if it cannot.
+
+    A running daemon is asked for the address: the key is then not touched.
+    """
+    daemon, said = ask(loaded)
+    if daemon.running and isinstance(said.get("wallet"), str):
+        return daemon, str(said["wallet"]), None
+    try:
+        return daemon, address_of(loaded), None
+    except Failure as problem:
+        return daemon, None, problem.message
+
+
+def _as_text(found: dict[str, Any]) -> str:
+    parts = [pairs(_facts(found)), _caps(found["caps"]), _counts(found)]
+    if found["unknown"]:
+        parts.append(_unknown(found["unknown"]))
+    return "\n\n".join(parts)
+
+
+def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    daemon = found["daemon"]
+    paying = "yes"
+    if found["paused"]:
+        reason = f": {found['pause_reason']}" if found["pause_reason"] else ""
+        paying = f"NO, paused{reason}"
+    return [
+        ("daemon", f"running at {daemon['address']}" if daemon["running"] else "not running"),
+        ("wallet", found["wallet"] or found.get("wallet_problem") or "none configured"),
+        ("paying", paying),
+        ("config", found["config"]["path"]),
+        ("ledger", found["state_dir"]),
+    ]
+
+
+def _caps(caps: list[dict[str, str]]) -> str:
+    if not caps:
+        return "No caps: every limit in the config is none."
+    rows = [
+        (
+            "everything" if cap["scope"] == "all" else cap["scope"],
+            cap["window"].replace("_", " "),
+            *(dollars(cap[name]) for name in ("limit", "settled", "live", "free")),
+        )
+        for cap in caps
+    ]
+    return table(("CAP", "WINDOW", "LIMIT", "SPENT", "LIVE", "FREE"), rows, right=[2, 3, 4, 5])
+
+
+def _counts(found: dict[str, Any]) -> str:
+    counts = {state: n for state, n in found["payments"].items() if n}
+    if not counts:
+        return NOTHING_YET
+    listed = ", ".join(f"{n} {state}" for state, n in counts.items())
+    return f"Payments: {listed}; {dollars(found['spent'])} settled in all."
+
+
+def _unknown(payments: list[dict[str, Any]]) -> str:
+    rows = [
+        (p["id"], local_time(p["created_at"]), dollars(p["usd"]), p["provider"], p.get("note", ""))
+        for p in payments
+    ]
+    return (
+        "UNKNOWN: these were signed and sent, and no receipt came back. They count as spent.\n"
+        + table(("ID", "WHEN", "AMOUNT", "PROVIDER", "WHY"), rows, right=[2])
+    )

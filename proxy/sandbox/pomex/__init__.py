@@ -1,0 +1,39 @@
+"""PomexAI in miniature: a bearer key, verified people, their assets, videos of them."""
+
+from aiohttp import web
+
+from proxy.sandbox.pomex.assets import Assets
+from proxy.sandbox.pomex.generations import Generations
+from proxy.sandbox.pomex.sessions import Sessions
+from proxy.sandbox.pomex.words import trouble
+from proxy.sandbox.site import Next, Site
+from proxy.sandbox.wire import film
+
+SCHEMES = ("bearer",)
+
+__all__ = ["SCHEMES", "routes", "trouble"]
+
+
+def routes(site: Site) -> list[web.RouteDef]:
+    """Everything that PomexAI serves."""
+    sessions = Sessions(site)
+    assets = Assets(site, sessions.groups)
+    generations = Generations(site, assets)
+    served: list[tuple[str, str, Next]] = [
+        ("POST", "/v1/video/assets/sessions", sessions.create),
+        ("POST", "/v1/video/assets", assets.upload),
+        ("GET", "/v1/video/assets", assets.list),
+        ("GET", "/v1/video/assets/{id}", assets.get),
+        ("POST", "/v1/video/generations", generations.create),
+        ("GET", "/v1/video/generations/{id}", generations.get),
+        ("DELETE", "/v1/video/generations/{id}", generations.cancel),
+        ("*", "/{tail:.*}", _nothing),
+    ]
+    behind_key = [
+        web.route(verb, path, site.misbehaving(handler)) for verb, path, handler in served
+    ]
+    return [web.get("/h5/{token}", sessions.scan), web.get("/files/{name}", film), *behind_key]
+
+
+async def _nothing(request: web.Request) -> web.Response:
+    return trouble(request, 404, "Resource not found")

@@ -1,0 +1,1 @@
+"""The config: reading, judging, reloading, and the commands about it."""

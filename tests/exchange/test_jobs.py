@@ -1,0 +1,221 @@
+"""Jobs: one payment from the submission to the clip, whatever the number of polls."""
+
+import asyncio
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.exchange.conftest import House, Open, house, write_config
+from tests.exchange.provider import Got, Provider, Script, asks, challenge, response
+
+JOB = "azure:vidjob_abc123"
+POLL = "/api/v1/videos/generations/azure%3Avidjob_abc123?model=azure%2Fsora-2&duration=8"
+SUBMISSION = {"model": "azure/sora-2", "prompt": "a fare box"}
+
+
+def accepted(poll_url: str = POLL, status: str = "queued") -> bytes:
+    """The 202 of a submission or of a poll that is not done."""
+    body = {"id": JOB, "object": "video.generation.job", "status": status, "poll_url": poll_url}
+    return response(
+        "202 Accepted",
+        ("Content-Type", "application/json"),
+        ("Retry-After", "1"),
+        body=json.dumps(body).encode(),
+    )
+
+
+DONE = {
+    "id": JOB,
+    "status": "completed",
+    "data": [{"url": "https://cdn.example/v.mp4"}],
+    "payment": {"status": "settled", "tx_hash": "0x" + "cd" * 32},
+}
+CLIP = response("200 OK", ("Content-Type", "application/json"), body=json.dumps(DONE).encode())
+FAILED = response(
+    "200 OK",
+    ("Content-Type", "application/json"),
+    body=json.dumps({"status": "failed", "payment_status": "not_charged"}).encode(),
+)
+
+
+def parts(url: str, **pay: Any) -> dict[str, Any]:
+    """A config with BlockRun alone."""
+    more = {"networks": ["eip155:84532"], **pay}
+    return {"providers": {"blockrun": {"kind": "blockrun", "base_url": f"{url}/api", "pay": more}}}
+
+
+def generates(*polls: bytes, poll_url: str = POLL) -> Script:
+    """A BlockRun that accepts a paid submission and answers paid polls in turn.
+
+    The last one for ever.
+    """
+    left = list(polls)
+
+    async def script(got: Got, writer: asyncio.StreamWriter) -> None:
+        if got.payment is None:
+            writer.write(asks())
+        elif got.line.startswith("POST"):
+            writer.write(accepted(poll_url))
+        else:
+            writer.write(left.pop(0) if len(left) > 1 else left[0])
+
+    return script
+
+
+async def submit(at: House, prefer: str | None = "respond-async") -> tuple[int, dict[str, Any]]:
+    """Submit a video."""
+    headers = {} if prefer is None else {"Prefer": prefer}
+    async with at.client.post(
+        f"{at.url}/v1/videos/generations", json=SUBMISSION, headers=headers
+    ) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_the_daemon_waits_for_the_clip_with_one_authorization(open_house: Open) -> None:
+    """By default the submission's answer is the clip.
+
+    Every poll carried the submission's own payment.
+    """
+    busy = response("504 Gateway Timeout", ("Retry-After", "1"))
+    async with Provider(generates(busy, CLIP)) as provider:
+        at = await open_house(**parts(provider.url))
+        status, answer = await submit(at, None)
+        assert (status, answer) == (200, DONE)
+        polls = [got for got in provider.got if got.line.startswith("GET")]
+        assert [got.line for got in polls] == [f"GET {POLL} HTTP/1.1"] * 2
+        assert {got.header("PAYMENT-SIGNATURE") for got in provider.paid} == {
+            polls[0].header("X-PAYMENT")
+        }
+        assert polls[0].header("Content-Type") is None
+        (payment,) = await at.payments()
+        assert (payment["state"], payment["job"], payment["tx"]) == (
+            "settled",
+            JOB,
+            "0x" + "cd" * 32,
+        )
+
+
+async def test_respond_async_gives_the_202_and_the_job_stays_claimable(open_house: Open) -> None:
+    """The poll URL, the bare id and the alias path all lead to one poll.
+
+    The stored answer needs none.
+    """
+    async with Provider(generates(accepted(status="in_progress"), CLIP)) as provider:
+        at = await open_house(**parts(provider.url))
+        status, answer = await submit(at)
+        assert (status, answer["poll_url"]) == (202, POLL)
+        assert (await at.payments())[0]["state"] == "sent"
+        async with at.client.get(f"{at.url}/v1/videos/generations/{JOB}") as got:
+            assert got.status == 202
+        for path in (
+            answer["poll_url"],
+            f"/v1/videos/generations/{JOB}",
+            f"/api/v1/videos/generations/{JOB}?x=y",
+        ):
+            async with at.client.get(at.url + path) as got:
+                assert (got.status, await got.json()) == (200, DONE)
+        assert len([got for got in provider.got if got.line.startswith("GET")]) == 2
+        async with at.client.get(f"{at.url}/-/jobs") as got:
+            (job,) = (await got.json())["jobs"]
+        assert (job["id"], job["state"], job["result"]) == (JOB, "completed", DONE)
+
+
+async def test_a_job_is_claimed_after_a_restart_with_the_same_payment(tmp_path: Path) -> None:
+    """The header is built again from its row, byte for byte."""
+    async with Provider(generates(CLIP)) as provider:
+        path = write_config(tmp_path, **parts(provider.url))
+        async with house(path) as at:
+            await submit(at)
+        async with house(path) as at:
+            assert (await at.payments())[0]["state"] == "unknown"
+            async with at.client.get(f"{at.url}/v1/videos/generations/{JOB}") as got:
+                assert (got.status, await got.json()) == (200, DONE)
+            assert (await at.payments())[0]["state"] == "settled"
+        assert len({got.header("PAYMENT-SIGNATURE") for got in provider.paid}) == 1
+
+
+async def test_wait_runs_out_with_the_last_202(open_house: Open) -> None:
+    """`Prefer: wait=N` bounds the waiting; slowness is no error."""
+    async with Provider(generates(accepted(status="in_progress"))) as provider:
+        at = await open_house(**parts(provider.url))
+        status, answer = await submit(at, "wait=1")
+        assert (status, answer["status"]) == (202, "in_progress")
+
+
+async def test_a_failed_job_is_its_own_answer_and_frees_nothing(open_house: Open) -> None:
+    """`not_charged` is the seller's word: the authorization lives, and so it counts."""
+    async with Provider(generates(FAILED)) as provider:
+        at = await open_house(**parts(provider.url))
+        status, answer = await submit(at, None)
+        assert (status, answer["status"]) == (200, "failed")
+        assert (await at.payments())[0]["state"] == "unknown"
+
+
+@pytest.mark.parametrize("poll_url", ["http://127.0.0.1:9/steal", "//127.0.0.1:9/steal"])
+async def test_a_poll_url_of_another_origin_is_refused(open_house: Open, poll_url: str) -> None:
+    """The payment is shown to its provider's own origin and to nobody else."""
+    async with Provider(generates(CLIP, poll_url=poll_url)) as provider:
+        at = await open_house(**parts(provider.url))
+        status, _ = await submit(at, None)
+        assert status == 202
+        async with at.client.get(f"{at.url}/v1/videos/generations/{JOB}") as got:
+            assert (got.status, got.headers["Farebox-Error"]) == (502, "poll_url_refused")
+
+
+async def test_a_refused_poll_is_not_paid_anew_while_its_payment_lives(open_house: Open) -> None:
+    """A 402 to a poll that carried a living payment goes to the client, and nothing is signed."""
+    async with Provider(generates(asks())) as provider:
+        at = await open_house(**parts(provider.url))
+        await submit(at)
+        async with at.client.get(f"{at.url}/v1/videos/generations/{JOB}") as got:
+            assert (got.status, got.headers["Farebox-Error"]) == (402, "payment_rejected")
+        assert len({got.header("PAYMENT-SIGNATURE") for got in provider.paid}) == 1
+        (payment,) = await at.payments()
+        assert len(payment["authorizations"]) == 1
+
+
+async def test_an_unknown_job_is_not_asked_around_for(open_house: Open) -> None:
+    """An id of a form that says nothing is a 404 of ours, and no provider hears of it."""
+    async with Provider(generates(CLIP)) as provider:
+        at = await open_house(**parts(provider.url))
+        async with at.client.get(f"{at.url}/v1/videos/generations/mystery") as got:
+            assert (got.status, got.headers["Farebox-Error"]) == (404, "job_unknown")
+        assert provider.got == []
+
+
+async def test_a_dead_authorization_is_followed_by_one_on_no_worse_terms(tmp_path: Path) -> None:
+    """After death a poll's own 402 is paid within the same payment, and a dearer one is refused."""
+    price = "10000"
+
+    async def script(got: Got, writer: asyncio.StreamWriter) -> None:
+        if got.payment is None:
+            writer.write(asks(challenge(price)))
+        else:
+            writer.write(accepted() if got.line.startswith("POST") else CLIP)
+
+    async with Provider(script) as provider:
+        path = write_config(tmp_path, **parts(provider.url))
+        async with house(path) as at:
+            await submit(at)
+        _age(tmp_path / "state" / "ledger.sqlite3", 100_000)
+        async with house(path) as at:
+            price = "10001"
+            async with at.client.get(f"{at.url}/v1/videos/generations/{JOB}") as got:
+                assert (got.status, got.headers["Farebox-Error"]) == (403, "payee_not_allowed")
+            price = "9000"
+            async with at.client.get(f"{at.url}/v1/videos/generations/{JOB}") as got:
+                assert (got.status, await got.json()) == (200, DONE)
+            (payment,) = await at.payments()
+            assert payment["state"] == "settled"
+            assert [each["state"] for each in payment["authorizations"]] == ["unknown", "settled"]
+
+
+def _age(ledger: Path, seconds: int) -> None:
+    """Put everything in a ledger into the past."""
+    with sqlite3.connect(ledger) as db:
+        db.execute("UPDATE hold SET valid_before = valid_before - ?", (seconds,))
+        db.execute("UPDATE payment SET created_at = created_at - ?", (seconds,))
+    db.close()

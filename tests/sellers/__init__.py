@@ -1,0 +1,1 @@
+"""The daemon against sellers that are not ours, on a chain that is not ours."""
