@@ -12,6 +12,7 @@ taken for the provider's failure.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from proxy.quote import dry_run, priced_by_table, wants_dry_run
 from proxy.reception import Reception
 from proxy.relay import Relay, streamed, whole
 from proxy.replies import broken, json_answer, unreachable
-from proxy.shield import Shield
+from proxy.shield import AbandonedError, Shield
 from proxy.store import Ledger, LedgerUnavailableError, Memory
 from proxy.upstream import Answer, BrokenError, NeverSentError
 from proxy.visit import Snapshot, Visit
@@ -68,6 +69,8 @@ class Exchange:
             visit = await self._reception.receive(request)
             try:
                 reply = await self._walk(visit)
+            except AbandonedError:
+                raise
             except BaseException:
                 visit.close()
                 raise
@@ -90,7 +93,7 @@ class Exchange:
         if (job := await self._paid_job(visit)) is not None:
             return await self._jobs.asked(visit, job)
         if price := self._table_price(visit):
-            reply, _ = await self._shield.finish(self._count(visit, price), _let_go)
+            reply, _ = await self._shield.finish(self._count(visit, price), partial(_let_go, visit))
             return reply
         answer = await self._carrier.send_unpaid(visit)
         wallet = visit.paying_wallet()
@@ -102,7 +105,9 @@ class Exchange:
             return whole(visit, answer, terms, None)
         if isinstance(terms, Refusal):
             raise Refused(terms)
-        reply, job = await self._shield.finish(self._buy(visit, wallet, terms), _let_go)
+        reply, job = await self._shield.finish(
+            self._buy(visit, wallet, terms), partial(_let_go, visit)
+        )
         return reply if job is None else await self._jobs.follow(visit, job, reply)
 
     async def _buy(self, visit: Visit, wallet: Wallet, terms: Terms) -> Delivered:
@@ -228,8 +233,9 @@ def _is_read_first(visit: Visit, answer: Answer, purchase: Purchase | None) -> b
     return length.isdigit() and int(length) <= ANSWER_BYTES_MAX
 
 
-def _let_go(delivered: Delivered) -> None:
+def _let_go(visit: Visit, delivered: Delivered | None) -> None:
     """Nobody waits for this any more."""
-    body = delivered[0].body
+    body = b"" if delivered is None else delivered[0].body
     if isinstance(body, Relay):
         body.close()
+    visit.close()

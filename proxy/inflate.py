@@ -21,7 +21,9 @@ def inflate(body: bytes, encoding: bytes, limit: int) -> bytes | None:
         return None
     inflater = zlib.decompressobj(bits)
     try:
-        plain = inflater.decompress(body, limit)
+        # One byte more: a body of just the limit is read to its end, checksum and all.
+        plain = inflater.decompress(body, limit + 1)
     except zlib.error:
         return None
-    return plain if inflater.eof and not inflater.unused_data else None
+    whole = inflater.eof and not inflater.unused_data and len(plain) <= limit
+    return plain if whole else None

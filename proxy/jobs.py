@@ -137,7 +137,7 @@ class Jobs:
         return last
 
     async def _shielded_poll(self, visit: Visit, job: Memory) -> tuple[Reply, bool]:
-        return await self._shield.finish(self._poll(visit, job), lambda _: None)
+        return await self._shield.finish(self._poll(visit, job), lambda _: visit.close())
 
     async def _poll(self, visit: Visit, job: Memory) -> tuple[Reply, bool]:
         """Ask once, with the job's own payment, and say whether that was the end of it."""
@@ -156,7 +156,12 @@ class Jobs:
             and purchase is None
             and await self._may_renew(payment)
         ):
-            renewed = await self._renew(visit, answer, payment)
+            try:
+                renewed = await self._renew(visit, answer, payment)
+            except Refused as refused:
+                if refused.refusal.code != "payment_pending":
+                    raise
+                return _come_back(job), False
             if isinstance(renewed, bytes):
                 return whole(visit, answer, renewed, None), True
             purchase, headers = renewed

@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, TextIO
 
 import structlog
@@ -88,14 +89,24 @@ def _renderer(target: TextIO, *, as_json: bool) -> Processor:
 
 
 def _clean(name: str, value: object, depth: int) -> object:
-    plain = name.lower().replace("-", "_")
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    if depth == 0 or _SECRET_NAME.fullmatch(plain):
+    pattern = _pattern(name)
+    if depth == 0 or pattern is None:
         return BLANK
+    if isinstance(value, str):
+        return pattern.sub(BLANK, value)
     if isinstance(value, Mapping):
         return {str(key): _clean(str(key), inner, depth - 1) for key, inner in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
         return [_clean(name, inner, depth - 1) for inner in value]
-    pattern = _SECRET if _PUBLIC_NAME.fullmatch(plain) else _SECRET_OR_HASH
-    return pattern.sub(BLANK, value if isinstance(value, str) else repr(value))
+    return pattern.sub(BLANK, repr(value))
+
+
+@lru_cache(maxsize=1024)
+def _pattern(name: str) -> re.Pattern[str] | None:
+    """What is secret in a value of that name; None where all of it is."""
+    plain = name.lower().replace("-", "_")
+    if _SECRET_NAME.fullmatch(plain):
+        return None
+    return _SECRET if _PUBLIC_NAME.fullmatch(plain) else _SECRET_OR_HASH

@@ -164,12 +164,13 @@ class Payer:
     ) -> tuple[Purchase, Headers] | None:
         """Build a living authorization's headers once more, byte for byte.
 
-        None if its token is no longer known.
+        None if the config has another wallet by now, or no longer knows the token.
         """
         challenge = challenge_in_body(stored.terms.encode())
         asset = visit.snapshot.config.assets.find(stored.network, stored.asset)
         if (
-            not isinstance(challenge, Challenge)
+            stored.wallet != wallet.address
+            or not isinstance(challenge, Challenge)
             or not isinstance(offer := challenge.offers[0], Offer)
             or asset is None
         ):

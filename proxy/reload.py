@@ -69,8 +69,10 @@ class ConfigWatcher:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch())
             while True:
+                # Not wait_for: in Python 3.11 it may swallow a cancellation that meets the event.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S)
+                    async with asyncio.timeout(LOOK_EVERY_S):
+                        await self._wake.wait()
                 self._wake.clear()
                 await self._look()
 

@@ -12,16 +12,21 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+class AbandonedError(asyncio.CancelledError):
+    """The waiter was cancelled and the work goes on: what it uses is not to be closed."""
+
+
 class Shield:
     """Runs work to its end, and knows what is not there yet."""
 
     def __init__(self) -> None:
         self._unfinished: set[asyncio.Task[Any]] = set()
 
-    async def finish(self, work: Coroutine[Any, Any, T], let_go: Callable[[T], None]) -> T:
-        """Do the work.
+    async def finish(self, work: Coroutine[Any, Any, T], clean_up: Callable[[T | None], None]) -> T:
+        """Do the work, whatever happens to the waiter.
 
-        If the waiter is cancelled meanwhile, its result goes to `let_go` when it comes.
+        If the waiter is cancelled, this raises AbandonedError at once, and when the work ends
+        `clean_up` gets its result, or None where it failed.
         """
         task = asyncio.create_task(work)
         self._unfinished.add(task)
@@ -29,8 +34,10 @@ class Shield:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(lambda done: _let_go(done, let_go))
-            raise
+            if task.cancelled():
+                raise
+            task.add_done_callback(lambda done: clean_up(_result(done)))
+            raise AbandonedError from None
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for what is unfinished; what is not done in time is cancelled."""
@@ -42,6 +49,5 @@ class Shield:
         await asyncio.gather(*late, return_exceptions=True)
 
 
-def _let_go(task: asyncio.Task[T], let_go: Callable[[T], None]) -> None:
-    if not task.cancelled() and task.exception() is None:
-        let_go(task.result())
+def _result(task: asyncio.Task[T]) -> T | None:
+    return None if task.cancelled() or task.exception() is not None else task.result()

@@ -69,14 +69,16 @@ def _read(path: Path, bytes_max: int, flags: int = 0) -> tuple[bytes, os.stat_re
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | flags)
     except OSError as error:
         raise Untrusted(_why_not_opened(path, error)) from None
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise Untrusted("not a regular file")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             data = file.read(bytes_max + 1)
-        except OSError as error:
-            raise Untrusted(f"cannot be read: {error.strerror}") from None
+    except OSError as error:
+        raise Untrusted(f"cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
     if len(data) > bytes_max:
         raise Untrusted(f"larger than {bytes_max} bytes")
     return data, status

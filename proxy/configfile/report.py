@@ -48,7 +48,7 @@ def validate(document: Document) -> tuple[Config | None, list[Problem]]:
         ]
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-        found = [_problem(one, data, document.lines) for one in errors]
+        found = _deepest([_problem(one, data, document.lines) for one in errors])
     return config, _sorted(document.problems, found)
 
 
@@ -67,6 +67,12 @@ def _sorted(by_yaml: list[Problem], found: list[Problem]) -> list[Problem]:
         if problem not in kept and not _is_within(problem.path, refused):
             kept.append(problem)
     return sorted(kept, key=lambda problem: problem.line or _NO_LINE)
+
+
+def _deepest(found: list[Problem]) -> list[Problem]:
+    """Without those about a whole value of which a part is named: they come from unions."""
+    paths = {problem.path for problem in found}
+    return [p for p in found if not any(_is_within(path, (p.path,)) for path in paths - {p.path})]
 
 
 def _is_within(path: str, places: tuple[str, ...]) -> bool:

@@ -61,8 +61,10 @@ def _may_come_down(name: bytes, *, cookies: bool) -> bool:
 
 def is_token(authorization: bytes) -> bool:
     """Whether an Authorization header carries a Farebox token."""
-    scheme, _, token = authorization.strip().partition(b" ")
-    return scheme.lower() == b"bearer" and token.strip().startswith(TOKEN_PREFIX)
+    match authorization.split(maxsplit=1):
+        case [scheme, token]:
+            return scheme.lower() == b"bearer" and token.startswith(TOKEN_PREFIX)
+    return False
 
 
 def _relinked(header: Header, link: Callable[[str], str | None]) -> Header:

@@ -161,14 +161,15 @@ class Book(Protocol):
         ...
 
     def frees_at(self, scope: str, since: int, excess: int) -> int | None:
-        """When the window that began at `since` has slid past `excess` of what was taken.
+        """When the window that began at `since` has slid past `excess` of what counts in it.
 
-        None if it holds less than that.
+        What is alive leaves it after what was taken, by the time at which it dies. None if the
+        window holds less than that.
         """
         ...
 
-    def dies_at(self, scope: str) -> int | None:
-        """When the next outstanding hold dies; None if there is none."""
+    def dies_at(self, scope: str, excess: int) -> int | None:
+        """When outstanding holds of at least `excess` have died; None if there is less."""
         ...
 
 
@@ -225,7 +226,7 @@ def _retry_after_s(limit: Limit, book: Book, excess: int, price: Usd, now: int) 
     if price > limit.usd or limit.window in ("per_request", "call", "total"):
         return None
     if limit.window == "outstanding":
-        dies_at = book.dies_at(limit.scope)
+        dies_at = book.dies_at(limit.scope, excess)
         return max(1, dies_at - now) if dies_at is not None else 1
     length_s = WINDOWS[limit.window]
     frees_at = book.frees_at(limit.scope, now - length_s, excess)

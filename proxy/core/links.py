@@ -23,13 +23,23 @@ def rewrite_links(body: bytes, rewrite: Callable[[str], str | None]) -> bytes:
     try:
         text = body.decode()
         spans = [(start, end, value) for key, value, start, end in _members(text) if key in FIELDS]
-    except (UnicodeDecodeError, JSONDecodeError, StopIteration, IndexError, RecursionError):
-        return body
+    except (ValueError, StopIteration, IndexError, RecursionError):
+        return body  # not JSON, or JSON that Python will not read, such as a number of 5000 digits
     for start, end, value in reversed(spans):
         link = rewrite(value) if isinstance(value, str) else None
         if link is not None:
-            text = text[:start] + json.dumps(link, ensure_ascii=False) + text[end:]
+            text = text[:start] + _string(link) + text[end:]
     return text.encode()
+
+
+def _string(link: str) -> str:
+    """Write a JSON string, in ASCII where half a surrogate pair in it leaves no other way."""
+    written = json.dumps(link, ensure_ascii=False)
+    try:
+        written.encode()
+    except UnicodeEncodeError:
+        return json.dumps(link)
+    return written
 
 
 def _members(text: str) -> Iterator[tuple[str, Any, int, int]]:

@@ -6,6 +6,7 @@ hold an acceptable entry (`x402.terms`); (4) the price must fit under every limi
 ledger can decide, in its transaction.
 """
 
+import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Final
@@ -18,6 +19,7 @@ from proxy.core.x402.challenge import Challenge, Malformed
 from proxy.core.x402.terms import Allowed, Terms, choose
 
 _SECONDS_MAX: Final = 3600
+_DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SECONDS_FIELDS: Final = ("duration_seconds", "duration", "seconds")
 
 
@@ -108,14 +110,20 @@ def _matches(rule: PriceRule, path: str, model: str | None) -> bool:
 def _priced(rule: PriceRule, fields: Mapping[str, object]) -> Usd | Refusal:
     if rule.usd is not None:
         return rule.usd
-    seconds = next(
-        (fields[name] for name in _SECONDS_FIELDS if name in fields), rule.default_seconds
-    )
-    if isinstance(seconds, str) and seconds.isascii() and seconds.isdigit():
-        seconds = int(seconds)
-    if not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 < seconds <= _SECONDS_MAX:
+    # Where a call names its length twice, the provider may read either: the longer one counts.
+    named = [fields[name] for name in _SECONDS_FIELDS if name in fields] or [rule.default_seconds]
+    lengths = [_seconds(value) for value in named]
+    if None in lengths:
         return Refusal(
             "price_unknown",
             "the call is priced by the second, and how many it wants is not a whole number",
         )
-    return Usd((rule.usd_per_second or 0) * seconds)
+    return Usd((rule.usd_per_second or 0) * max(length or 0 for length in lengths))
+
+
+def _seconds(value: object) -> int | None:
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _SECONDS_MAX:
+        return None
+    return value

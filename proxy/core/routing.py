@@ -167,14 +167,23 @@ def way_back(url: str, provider: ProviderConfig, route: RouteConfig, host: str) 
         return None
     target = target if target.startswith("/") else f"/{target}"
     if not _leads_back(target, origin, provider, route):
-        target = route.strip_prefix + target.removeprefix(base.path)
+        target = route.strip_prefix + _below(target, base.path)
     rewritten = ours + target
-    return None if rewritten == url else rewritten
+    # A path that begins with two slashes would name a host, wherever it came from.
+    return None if rewritten == url or rewritten.startswith("//") else rewritten
 
 
 def plain(path: str) -> str:
     """`/api/v1/…` is `/v1/…`: one gateway's clients write the one, its documents the other."""
     return path.removeprefix("/api") if path == "/api/v1" or path.startswith("/api/v1/") else path
+
+
+def _below(target: str, base_path: str) -> str:
+    """What is left of a path below the base URL's; all of one that is not below it."""
+    rest = target.removeprefix(base_path)
+    if rest == target or rest[:1] not in ("", "/", "?"):
+        return target
+    return rest if rest.startswith("/") else f"/{rest}"
 
 
 def _leads_back(target: str, origin: str, provider: ProviderConfig, route: RouteConfig) -> bool:

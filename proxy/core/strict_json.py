@@ -1,10 +1,13 @@
 """JSON from a stranger: one meaning or none.
 
 A text whose meaning depends on who reads it (a key twice, NaN) can show one price to the check and
-another to the signer, and deep nesting costs whoever walks it. Such texts are refused as a whole.
+another to the signer, one that cannot be written again as it was read (half a surrogate pair, a
+number past every float) cannot be echoed, and deep nesting costs whoever walks it. Such texts are
+refused as a whole.
 """
 
 import json
+from math import isfinite
 from typing import Any, Final, NoReturn
 
 DEPTH_MAX: Final = 16
@@ -24,12 +27,17 @@ class NotStrictJson(ValueError):  # noqa: N818 - it names what the text is not
 def loads(data: bytes | str) -> Any:  # noqa: ANN401 - JSON is any of its types
     """Parse UTF-8 JSON.
 
-    NotStrictJson for duplicate keys, NaN and infinities, nesting past `DEPTH_MAX`, or no JSON at
-    all.
+    NotStrictJson for duplicate keys, NaN and infinities, half surrogate pairs, nesting past
+    `DEPTH_MAX`, or no JSON at all.
     """
     try:
         text = data.decode() if isinstance(data, bytes) else data
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
     except NotStrictJson:
         raise
     except RecursionError:
@@ -38,6 +46,8 @@ def loads(data: bytes | str) -> Any:  # noqa: ANN401 - JSON is any of its types
         raise NotStrictJson("not valid JSON in UTF-8") from None
     if not _within(value, DEPTH_MAX):
         raise NotStrictJson(f"nested deeper than {DEPTH_MAX} levels")
+    if "\\" in text and not _writable(value):
+        raise NotStrictJson("half a surrogate pair is no character")
     return value
 
 
@@ -50,6 +60,22 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise NotStrictJson("NaN and infinities are not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise NotStrictJson("a number is past every float")
+    return number
+
+
+def _writable(value: object) -> bool:
+    """Whether all strings are text: half a surrogate pair can be escaped and not be encoded."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _within(value: object, levels: int) -> bool:

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl
 
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply
+from proxy.gate.answer import phrase
 from proxy.gate.refusals import json_reply, refusal_reply
-from proxy.gate.respond import phrase
 
 PAYMENT_STATES: Final = ("reserved", "sent", "unknown", "settled", "void", "cancelled", "expired")
 PAYMENTS_DEFAULT: Final = 50

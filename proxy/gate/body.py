@@ -22,7 +22,7 @@ class IncomingBody:
     for, and not before: what is refused is never sent.
     """
 
-    __slots__ = ("_awaited", "_idle_s", "_length", "_raw", "bytes_read", "failed")
+    __slots__ = ("_awaited", "_idle_s", "_length", "_raw", "bytes_read", "failed", "stalled")
 
     def __init__(
         self, raw: web.BaseRequest, length: int | None, *, expects: bool, idle_s: float
@@ -33,6 +33,7 @@ class IncomingBody:
         self._idle_s = idle_s
         self.bytes_read = 0
         self.failed = False
+        self.stalled = False
 
     @property
     def length(self) -> int | None:
@@ -55,7 +56,7 @@ class IncomingBody:
                 async with asyncio.timeout(self._idle_s):
                     chunk = await stream.readany()
             except TimeoutError:
-                self.failed = True
+                self.failed = self.stalled = True
                 raise Refused(
                     Refusal("request_timeout", f"the body stalled for {self._idle_s:g} seconds")
                 ) from None

@@ -14,15 +14,17 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooLong
+from yarl import URL
 
 from proxy.core.errors import Refusal
 from proxy.core.http import Reply
-from proxy.gate.refusals import overloaded_reply
-from proxy.gate.respond import Answer, whole
+from proxy.gate.answer import Answer, whole
 
 LINE_BYTES_MAX: Final = 64 * 1024
 """A request line or one header; payment headers of other tools run to tens of kilobytes."""
@@ -47,33 +49,61 @@ class Bounds:
     """How long a client may take nothing of an answer."""
 
 
+class Porter(Protocol):
+    """Who answers at the door, requests and what never became one."""
+
+    async def __call__(self, raw: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request."""
+        ...
+
+    def refused(self, refusal: Refusal) -> Reply:
+        """Answer what could not be read as a request."""
+        ...
+
+    def overloaded(self) -> Reply:
+        """Answer a connection too many."""
+        ...
+
+    def fault(self, failure: BaseException) -> None:
+        """Hear of a bug in the door."""
+        ...
+
+
 class Listener(web.Server):
     """What the listening sockets hand their connections to.
 
-    `header_s` gives the deadline for a head, now; `refused` turns a refusal of something that never
-    became a request into its answer, and tells the log; `fault` is told of bugs in the door;
-    `counted` is told how many connections there are.
+    `header_s` gives the deadline for a head, now; `counted` is told how many connections there are.
     """
 
     def __init__(
         self,
-        handler: Callable[[web.BaseRequest], Any],
+        porter: Porter,
         bounds: Bounds,
         header_s: Callable[[], float],
-        refused: Callable[[Refusal], Reply],
-        fault: Callable[[BaseException], None],
         counted: Callable[[int], None],
     ) -> None:
-        super().__init__(handler, handler_cancellation=True)
+        super().__init__(porter, handler_cancellation=True)
+        self.porter = porter
         self.bounds = bounds
         self.header_s = header_s
-        self.refused = refused
-        self.fault = fault
         self._counted = counted
 
     def __call__(self) -> "Connection":
         """Make the protocol of one more connection."""
         return Connection(self, self._loop)
+
+    def _make_request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        """Give a request line without a target, which aiohttp's parser lets by, an empty one."""
+        if not message.path:
+            message = message._replace(path="", url=URL("/"))
+        return super()._make_request(message, payload, protocol, writer, task)
 
     @property
     def full(self) -> bool:
@@ -88,8 +118,11 @@ class Listener(web.Server):
     def connection_lost(
         self, handler: web.RequestHandler, exc: BaseException | None = None
     ) -> None:
-        """Count a connection out."""
+        """Count a connection out: aiohttp keeps it until its handler has ended."""
         super().connection_lost(handler, exc)
+        task = handler._task_handler  # noqa: SLF001 - only the task knows when it has ended
+        if handler in self._connections and task is not None:
+            task.add_done_callback(lambda _: self._counted(len(self._connections)))
         self._counted(len(self._connections))
 
 
@@ -122,10 +155,12 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the head's deadline, or turn the client away."""
         super().connection_made(transport)
+        if self._task_handler is not None:
+            self._task_handler.add_done_callback(self._ended)
         connection = transport.get_extra_info("socket")
         self.unix = connection is not None and connection.family == socket.AF_UNIX
         if self._listener.full:
-            self._turn_away(overloaded_reply())
+            self._turn_away(self._listener.porter.overloaded())
         else:
             self._arm()
 
@@ -159,10 +194,10 @@ class Connection(web.RequestHandler):
         refusal = _parse_refusal(exc)
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             refusal = Refusal("internal_error", "a fault of ours; the log says more")
-            self._listener.fault(exc or RuntimeError(refusal.message))
+            self._listener.porter.fault(exc or RuntimeError(refusal.message))
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
-        return Answer(self._listener.refused(refusal), close=True)
+        return Answer(self._listener.porter.refused(refusal), close=True)
 
     def log_exception(self, *_args: Any, **_kw: Any) -> None:  # noqa: ANN401 - aiohttp's signature
         """Stay silent: what aiohttp says here may quote the client, whose body broke off late."""
@@ -171,6 +206,14 @@ class Connection(web.RequestHandler):
         """Close an idle connection, unless its next head is under way: that has its own time."""
         if self._head_timer is None or not self._head_bytes:
             super()._process_keepalive()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Leave no connection open whose task has stumbled: nobody would ever answer it."""
+        if task.cancelled():
+            self.force_close()
+        elif (failure := task.exception()) is not None:
+            self._listener.porter.fault(failure)
+            self.force_close()
 
     def _break_bodies(self) -> None:
         """End the bodies that will never be whole, since the parser failed in the midst of them.
@@ -204,7 +247,7 @@ class Connection(web.RequestHandler):
             self.force_close()
 
     def _refuse(self, refusal: Refusal) -> None:
-        self._turn_away(self._listener.refused(refusal))
+        self._turn_away(self._listener.porter.refused(refusal))
 
     def _turn_away(self, reply: Reply) -> None:
         self._disarm()

@@ -27,7 +27,7 @@ needs no token.
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -35,7 +35,7 @@ from urllib.parse import urlsplit
 from proxy.core.config import ClientConfig, Config
 from proxy.core.crossing import is_token
 from proxy.core.errors import Refusal
-from proxy.core.http import Headers, get_all
+from proxy.core.http import Headers
 from proxy.gate.paths import path_problem
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -46,6 +46,23 @@ _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _QUERY_CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
 _PORT: Final = re.compile(r":[0-9]{1,5}$", re.ASCII)
+
+
+_RULED: Final = frozenset(
+    {
+        b"authorization",
+        b"content-length",
+        b"farebox-token",
+        b"host",
+        b"origin",
+        b"sec-fetch-site",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""The headers that the rules look at."""
+
+Fields = Mapping[bytes, Sequence[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +91,15 @@ def check(head: Head, config: Config, ports: frozenset[int]) -> Admitted | Refus
     """Judge a head under a config, on a daemon that listens on some TCP ports."""
     if head.method not in METHODS:
         return Refusal("method_not_allowed", f"only {', '.join(METHODS)} are served here")
-    length = _framed(head)
+    fields = _read(head.headers)
+    length = _framed(head.version, fields)
     if isinstance(length, Refusal):
         return length
     target = _target(head.target)
     if isinstance(target, Refusal):
         return target
     path, query = target
-    speaker = _speaker(head, path, config, ports)
+    speaker = _speaker(head, fields, path, config, ports)
     if isinstance(speaker, Refusal):
         return speaker
     host, client = speaker
@@ -95,18 +113,24 @@ def is_own_page(path: str) -> bool:
     )
 
 
-def _framed(head: Head) -> int | Refusal | None:
+def _read(headers: Headers) -> Fields:
+    """Give the values of the headers that the rules look at, in one pass over all of them."""
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        key = name.lower()
+        if key in _RULED:
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def _framed(version: tuple[int, int], fields: Fields) -> int | Refusal | None:
     """Give the body's length, None where it is chunked (RFC 9112 section 6)."""
-    if head.version not in ((1, 0), (1, 1)):
+    if version not in ((1, 0), (1, 1)):
         return Refusal("bad_request", "HTTP/1.1 and HTTP/1.0 are spoken here")
-    lengths = get_all(head.headers, b"content-length")
-    codings = get_all(head.headers, b"transfer-encoding")
+    lengths = fields.get(b"content-length", ())
+    codings = fields.get(b"transfer-encoding", ())
     if codings:
-        if (
-            lengths
-            or head.version == (1, 0)
-            or [c.strip().lower() for c in codings] != [b"chunked"]
-        ):
+        if lengths or version == (1, 0) or [c.strip().lower() for c in codings] != [b"chunked"]:
             return Refusal(
                 "bad_request", "the only transfer coding taken is chunked, without a Content-Length"
             )
@@ -133,29 +157,32 @@ def _target(target: str) -> tuple[str, str | None] | Refusal:
 
 
 def _speaker(
-    head: Head, path: str, config: Config, ports: frozenset[int]
+    head: Head, fields: Fields, path: str, config: Config, ports: frozenset[int]
 ) -> tuple[str, str | None] | Refusal:
     """Rules 4 to 7: the host that was spoken to, and the client's name if it has one."""
-    host = _host(head, path, config, ports)
+    is_callback = head.method == "GET" and path.startswith(CALLBACK_PREFIX)
+    public = urlsplit(config.public_url or "").netloc.lower() if is_callback else ""
+    host = _host(head, fields, config.allow_hosts, ports, public)
     if isinstance(host, Refusal):
         return host
-    refusal = _browser_refusal(head, path, host) or _upgrade_refusal(head.headers)
+    refusal = _upgrade_refusal(fields)
+    if not is_callback:
+        refusal = _browser_refusal(head, fields, path, host) or refusal
     if refusal is not None:
         return refusal
-    client = _client(head, path, config.clients)
+    client = _client(fields, config.clients, free=is_callback or path in HEALTH_PATHS)
     return client if isinstance(client, Refusal) else (host, client)
 
 
-def _host(head: Head, path: str, config: Config, ports: frozenset[int]) -> str | Refusal:
-    hosts = get_all(head.headers, b"host")
+def _host(
+    head: Head, fields: Fields, allowed: Iterable[str], ports: frozenset[int], public: str
+) -> str | Refusal:
+    hosts = fields.get(b"host", ())
     if len(hosts) != 1:
         return Refusal("bad_request", "expected exactly one Host header")
     host = hosts[0].decode("latin-1")
     name = host.lower()
-    if head.unix or _is_known(name, config.allow_hosts, ports):
-        return host
-    public = urlsplit(config.public_url or "").netloc.lower()
-    if public and name == public and _is_callback(head, path):
+    if head.unix or _is_known(name, allowed, ports) or (public and name == public):
         return host
     return Refusal(
         "wrong_host", "this Host is not served here; add it to allow_hosts if it is ours"
@@ -168,23 +195,18 @@ def _is_known(host: str, allowed: Iterable[str], ports: frozenset[int]) -> bool:
     The config's may have any port: what stands before the door, a tunnel or a container, has its
     own. A rebound name is told by the name.
     """
-    local = {f"{name}:{port}" for name in _LOCAL_HOSTS for port in ports}
-    if host in _LOCAL_HOSTS or host in local:
-        return True
-    return _PORT.sub("", host) in {name.lower() for name in allowed}
+    name = _PORT.sub("", host)
+    if name in _LOCAL_HOSTS:
+        return host == name or host.removeprefix(f"{name}:") in map(str, ports)
+    return name in {each.lower() for each in allowed}
 
 
-def _is_callback(head: Head, path: str) -> bool:
-    return head.method == "GET" and path.startswith(CALLBACK_PREFIX)
-
-
-def _browser_refusal(head: Head, path: str, host: str) -> Refusal | None:
-    if _is_callback(head, path):
-        return None
+def _browser_refusal(head: Head, fields: Fields, path: str, host: str) -> Refusal | None:
     own = f"http://{host}".lower()
-    if any(origin.decode("latin-1").lower() != own for origin in get_all(head.headers, b"origin")):
+    origins = (origin.decode("latin-1").lower() for origin in fields.get(b"origin", ()))
+    if any(origin != own for origin in origins):
         return Refusal("origin_refused", "other web pages may not speak to this daemon")
-    sites = get_all(head.headers, b"sec-fetch-site")
+    sites = fields.get(b"sec-fetch-site", ())
     if any(site not in (b"none", b"same-origin") for site in sites):
         return Refusal("origin_refused", "other web pages may not speak to this daemon")
     if sites and not (is_own_page(path) and head.method in ("GET", "HEAD")):
@@ -192,24 +214,23 @@ def _browser_refusal(head: Head, path: str, host: str) -> Refusal | None:
     return None
 
 
-def _upgrade_refusal(headers: Headers) -> Refusal | None:
-    wanted = (
-        token.strip().lower()
-        for value in get_all(headers, b"upgrade")
-        for token in value.split(b",")
-    )
+def _upgrade_refusal(fields: Fields) -> Refusal | None:
+    values = fields.get(b"upgrade", ())
+    wanted = (token.strip().lower() for value in values for token in value.split(b","))
     if any(token.startswith(b"websocket") for token in wanted):
         return Refusal("bad_request", "websockets are not served here")
     return None
 
 
-def _client(head: Head, path: str, clients: tuple[ClientConfig, ...]) -> str | Refusal | None:
-    names = {_name_of(token, clients) for token in _tokens(head.headers)}
+def _client(
+    fields: Fields, clients: tuple[ClientConfig, ...], *, free: bool
+) -> str | Refusal | None:
+    names = {_name_of(token, clients) for token in _tokens(fields)}
     if None in names or len(names) > 1:
         return Refusal("client_token", "this Farebox token is not known here")
     if names:
         return names.pop()
-    if clients and path not in HEALTH_PATHS and not _is_callback(head, path):
+    if clients and not free:
         return Refusal(
             "client_token",
             "a Farebox token is needed: send it as Farebox-Token or as a Bearer token",
@@ -217,11 +238,12 @@ def _client(head: Head, path: str, clients: tuple[ClientConfig, ...]) -> str | R
     return None
 
 
-def _tokens(headers: Headers) -> tuple[bytes, ...]:
-    bearers = (value for value in get_all(headers, b"authorization") if is_token(value))
-    return get_all(headers, b"farebox-token") + tuple(
-        value.strip().partition(b" ")[2].strip() for value in bearers
-    )
+def _tokens(fields: Fields) -> list[bytes]:
+    bearers = (value for value in fields.get(b"authorization", ()) if is_token(value))
+    return [
+        *fields.get(b"farebox-token", ()),
+        *(value.strip().partition(b" ")[2].strip() for value in bearers),
+    ]
 
 
 def _name_of(token: bytes, clients: tuple[ClientConfig, ...]) -> str | None:

@@ -17,18 +17,19 @@ from proxy.core.config import Config
 from proxy.core.errors import STATUS, Refusal, Refused
 from proxy.core.http import Reply, Request, get, get_all
 from proxy.gate.admin import Pages
+from proxy.gate.answer import Answer
 from proxy.gate.body import IncomingBody
 from proxy.gate.connection import Bounds, Connection
 from proxy.gate.guard import Admitted, Head, check, is_own_page
-from proxy.gate.refusals import refusal_reply
-from proxy.gate.respond import Answer, Delivery, send
+from proxy.gate.refusals import overloaded_reply, refusal_reply
+from proxy.gate.respond import Delivery, send
 
 Serve = Callable[[Request], Awaitable[Reply]]
 
 OURS = "farebox"
 """The provider that metrics name where none served the request."""
 
-_CODES = frozenset({*STATUS, "payment_rejected", ""})
+_CODES = frozenset({*STATUS, "overloaded", "payment_rejected", ""})
 """What may be a label: our codes, one of which goes on a provider's own answer, and none."""
 
 
@@ -108,9 +109,6 @@ class Handler:
             self.in_flight.add(task)
         try:
             return await self._answer(raw, line)
-        except asyncio.CancelledError:
-            line.delivery.client_gone = raw.transport is None
-            raise
         finally:
             if task is not None:
                 self.in_flight.discard(task)
@@ -121,6 +119,11 @@ class Handler:
         line = Line(new_id(), self._clock(), status=refusal.status, error=refusal.code)
         self._tell(line)
         return refusal_reply(refusal, line.id)
+
+    def overloaded(self) -> Reply:
+        """Write the answer to a connection too many, and log it."""
+        self._tell(Line(new_id(), self._clock(), status=503, error="overloaded"))
+        return overloaded_reply()
 
     def fault(self, failure: BaseException) -> None:
         """Log a fault in the door itself."""
@@ -135,13 +138,19 @@ class Handler:
         if isinstance(admitted, Refusal):
             reply = refusal_reply(admitted, line.id)
         else:
-            reply = await self._reply(_request(raw, head, admitted, line, self._bounds))
+            try:
+                reply = await self._reply(_request(raw, head, admitted, line, self._bounds))
+            except asyncio.CancelledError:
+                line.delivery.client_gone = raw.transport is None
+                raise
         line.status, line.story = reply.status, reply.story
         line.error = (get(reply.headers, b"farebox-error") or b"").decode("latin-1")
         answer = Answer(reply, close=self._closes(head, line))
         response = await send(raw, answer, line.delivery, stall_s=self._bounds.send_stall_s)
         if line.delivery.failure is not None:
             line.story["broken"] = type(line.delivery.failure).__name__
+        if line.body is not None and line.body.stalled:
+            raw.protocol.force_close()  # aiohttp would wait for the rest of it once more
         return response
 
     async def _reply(self, request: Request) -> Reply:

@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 LAYERS_MAX: Final = 4
 """How many layers of percent-encoding a path may have; each costs a pass over the path."""
 
+_PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_-]+)+/?")
+"""What most paths look like; there is nothing to ask about them."""
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _NEEDLESS: Final = re.compile(r"%(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|2[DdEe]|5[Ff])")
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
@@ -20,6 +22,10 @@ _ENCODED_SLASH: Final = re.compile(rb"%(?:2f|5c)", re.IGNORECASE)
 
 def path_problem(path: str) -> str | None:
     """Say what is wrong with a raw path, or None: it is safe at every layer of decoding."""
+    return None if _PLAIN.fullmatch(path) else _problem(path)
+
+
+def _problem(path: str) -> str | None:
     if not path.startswith("/"):
         return "the request target must be a path that begins with /"
     if not path.isascii():

@@ -7,8 +7,8 @@ from typing import Final
 
 from proxy.core.errors import Refusal
 from proxy.core.http import Header, Headers, Reply
+from proxy.gate.answer import phrase
 from proxy.gate.guard import METHODS
-from proxy.gate.respond import phrase
 
 _EXTRA: Final[dict[str, Header]] = {
     "method_not_allowed": (b"Allow", ", ".join(METHODS).encode()),

@@ -6,10 +6,11 @@ requests in flight finish for a while and cancels what is left.
 
 import asyncio
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.http import HttpRequestParser
@@ -23,6 +24,8 @@ from proxy.gate.sockets import BACKLOG, DoorError, open_sockets, remove_stale
 AIOHTTP_MIN: Final = (3, 14, 4)
 """Earlier ones let some forms of request smuggling through."""
 C_PARSER: Final = "aiohttp._http_parser"
+_KEEP_FILE: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""asyncio's own tidying would remove the file of a socket that systemd owns."""
 LAST_GOODBYE_S: Final = 0.5
 """What a connection without a request may still take when the door closes."""
 
@@ -78,8 +81,6 @@ class Door:
             self._handler,
             self._bounds,
             lambda: self._config().limits.header_s,
-            self._handler.refused,
-            self._handler.fault,
             self._metrics.connections,
         )
         for each in listening:
@@ -124,7 +125,8 @@ def require_sound_parser(
 async def _serve_on(listening: socket.socket, listener: Listener) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     if listening.family == socket.AF_UNIX:
-        return await loop.create_unix_server(listener, sock=listening, backlog=BACKLOG)
+        keep = _KEEP_FILE if isinstance(loop, asyncio.BaseEventLoop) else {}
+        return await loop.create_unix_server(listener, sock=listening, backlog=BACKLOG, **keep)
     return await loop.create_server(listener, sock=listening, backlog=BACKLOG)
 
 

@@ -6,6 +6,7 @@ from the accused could not see an error in them.
 """
 
 from decimal import Decimal
+from math import ceil
 from typing import Final
 
 NETWORK: Final = "eip155:8453"
@@ -33,4 +34,4 @@ def units(usd: str) -> int:
     """Read dollars as smallest units, rounded up; ValueError for anything but a plain decimal."""
     if not usd.isascii() or not usd.replace(".", "", 1).isdigit():
         raise ValueError(f"not a dollar amount: {usd!r}")
-    return -int(-(Decimal(usd) * UNITS) // 1)
+    return ceil(Decimal(usd) * UNITS)

@@ -54,7 +54,9 @@ class Ledger:
     ) -> Reserved | Refusal:
         """Count a hold under every limit, durably, or say which limit, pin or switch forbids it."""
         every = tuple(limits)
-        return await self._writer.submit(lambda db: _reserve(db, intent, hold, every, self._now()))
+        return await self._writer.submit(
+            lambda db: _reserve(db, intent, hold, every, self._now(), self._lag_s())
+        )
 
     async def would_admit(self, price: Usd, limits: Iterable[Limit]) -> Refusal | None:
         """Decide as `reserve` would, and change nothing."""
@@ -106,8 +108,8 @@ class Ledger:
         return await self._writer.submit(lambda db: _usage(db, every, self._now()))
 
     async def probe(self) -> None:
-        """Write nothing durably: LedgerUnavailableError unless a transaction can be committed."""
-        await self._writer.submit(lambda db: _execute(db, "DELETE FROM pause WHERE 0"))
+        """Change nothing durably: LedgerUnavailableError unless a write reaches the disk."""
+        await self._writer.submit(schema.touch)
 
     async def flush(self) -> None:
         """Wait until everything that was handed in before is durable."""
@@ -125,6 +127,14 @@ class Ledger:
         """
         self._latest = max(self._latest, int(self._clock()))
         return self._latest
+
+    def _lag_s(self) -> int:
+        """How far the clock is behind the latest time seen.
+
+        What is signed after a clock was set back expires at a time that the ledger may have behind
+        it: without the difference the hold would be born dead, and outside every window.
+        """
+        return max(0, self._latest - int(self._clock()))
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -146,20 +156,27 @@ def _recover(db: sqlite3.Connection) -> None:
 
 
 def _reserve(
-    db: sqlite3.Connection, intent: Intent, hold: Hold, limits: tuple[Limit, ...], now: int
+    db: sqlite3.Connection,
+    intent: Intent,
+    hold: Hold,
+    limits: tuple[Limit, ...],
+    now: int,
+    lag_s: int,
 ) -> Reserved | Refusal:
-    if refusal := _verdict(db, limits, hold.usd, now) or _pin_refusal(
-        db, intent.provider, hold, now
-    ):
-        return refusal
     known = db.execute(
         "SELECT network, asset, pay_to, amount FROM payment WHERE id = ?", (intent.payment,)
     ).fetchone()
+    refusal = _verdict(db, limits, hold.usd, now)
+    if refusal is None and known is not None:
+        refusal = _renewal_refusal(db, known, intent, hold)
+    # The pin comes last, since it is written: what is refused leaves no trace.
+    if refusal := refusal or _pin_refusal(db, intent.provider, hold, now):
+        return refusal
     if known is None:
         _insert_payment(db, intent, hold, now)
-    elif refusal := _renewal_refusal(known, intent, hold):
-        return refusal
-    id_ = _insert_hold(db, intent.payment, hold)
+    id_ = _insert_hold(db, intent.payment, hold, lag_s)
+    if known is not None:
+        _set_state(db, id_, intent.payment, State.RESERVED)
     sums.add(db, hold.scopes, held=hold.usd, outstanding=hold.usd)
     return Reserved(intent.payment, id_)
 
@@ -218,7 +235,7 @@ def _insert_payment(db: sqlite3.Connection, intent: Intent, hold: Hold, now: int
     )
 
 
-def _insert_hold(db: sqlite3.Connection, payment: str, hold: Hold) -> int:
+def _insert_hold(db: sqlite3.Connection, payment: str, hold: Hold, lag_s: int) -> int:
     return _insert(
         db,
         "hold",
@@ -227,6 +244,7 @@ def _insert_hold(db: sqlite3.Connection, payment: str, hold: Hold) -> int:
         nonce=hold.nonce,
         valid_after=hold.valid_after,
         valid_before=hold.valid_before,
+        lag_s=lag_s,
         usd=hold.usd,
         state=State.RESERVED,
         scopes=json.dumps(hold.scopes),
@@ -244,22 +262,26 @@ def _insert(db: sqlite3.Connection, table: str, **columns: object) -> int:
 
 
 def _renewal_refusal(
-    known: tuple[str, str, str, str], intent: Intent, hold: Hold
+    db: sqlite3.Connection, known: tuple[str, str, str, str], intent: Intent, hold: Hold
 ) -> Refusal | None:
-    """A further authorization of one payment is for the same or better terms than its first."""
+    """A further authorization of one payment: on the same or better terms, and none beside it."""
     network, asset, pay_to, amount = known
     same = (network, asset.lower(), pay_to.lower()) == (
         hold.network,
         hold.asset.lower(),
         hold.pay_to.lower(),
     )
-    if same and hold.amount <= int(amount):
+    if not same or hold.amount > int(amount):
+        message = "the provider asks for other terms than the job was paid on"
+        return Refusal("payee_not_allowed", message, payment=intent.payment)
+    live = db.execute(
+        "SELECT 1 FROM hold WHERE payment = ? AND (booked = 0 OR state = 'settled') LIMIT 1",
+        (intent.payment,),
+    ).fetchone()
+    if live is None:
         return None
-    return Refusal(
-        "payee_not_allowed",
-        "the provider asks for other terms than the job was paid on",
-        payment=intent.payment,
-    )
+    message = "an authorization of this payment is alive or was taken: it is not signed again"
+    return Refusal("payment_pending", message, payment=intent.payment)
 
 
 def _resolve(
@@ -289,12 +311,15 @@ def _resolve(
 
 
 def _set_state(db: sqlite3.Connection, hold: int, payment: str, state: State) -> None:
-    """A payment is settled once any of its authorizations is; else it is what its newest one is."""
+    """A payment is settled once any of its authorizations is, and open while any of them is.
+
+    Else it is what its newest one is.
+    """
     db.execute("UPDATE hold SET state = ? WHERE id = ?", (state, hold))
     db.execute(
-        "UPDATE payment SET state = coalesce("
-        " (SELECT state FROM hold WHERE payment = ?1 AND state = 'settled' LIMIT 1),"
-        " (SELECT state FROM hold WHERE payment = ?1 ORDER BY id DESC LIMIT 1)) WHERE id = ?1",
+        "UPDATE payment SET state = (SELECT state FROM hold WHERE payment = ?1 ORDER BY"
+        " state = 'settled' DESC, state IN ('reserved','sent','unknown') DESC, id DESC LIMIT 1)"
+        " WHERE id = ?1",
         (payment,),
     )
 
@@ -306,8 +331,8 @@ def _usage(db: sqlite3.Connection, limits: tuple[Limit, ...], now: int) -> list[
 
 def _live_hold(db: sqlite3.Connection, payment: str, alive_at: int) -> Stored | None:
     row = db.execute(
-        "SELECT h.payment, h.id, h.state, p.network, p.asset, p.pay_to, h.nonce, h.valid_after,"
-        " h.valid_before, h.terms"
+        "SELECT h.payment, h.id, h.state, p.network, p.asset, p.pay_to, h.wallet, h.nonce,"
+        " h.valid_after, h.valid_before, h.terms"
         " FROM hold h JOIN payment p ON p.id = h.payment"
         " WHERE h.payment = ? AND h.nonce IS NOT NULL AND h.valid_before >= ?"
         " AND h.state IN ('reserved','sent','unknown','settled') ORDER BY h.id DESC LIMIT 1",
@@ -317,10 +342,6 @@ def _live_hold(db: sqlite3.Connection, payment: str, alive_at: int) -> Stored | 
         return None
     payment, hold, state, *rest = row
     return Stored(payment, hold, State(state), *rest)
-
-
-def _execute(db: sqlite3.Connection, statement: str, *parameters: object) -> None:
-    db.execute(statement, parameters)
 
 
 def _read(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:

@@ -65,6 +65,7 @@ class Stored:
     network: str
     asset: str
     pay_to: str
+    wallet: str
     nonce: bytes
     valid_after: int
     valid_before: int

@@ -50,6 +50,7 @@ CREATE TABLE hold (
   nonce        BLOB CHECK (nonce IS NULL OR length(nonce) = 32),
   valid_after  INTEGER NOT NULL,
   valid_before INTEGER NOT NULL CHECK (valid_before > valid_after),
+  lag_s        INTEGER NOT NULL CHECK (lag_s >= 0), -- our clock behind the ledger's, at signing
   usd          INTEGER NOT NULL CHECK (usd >= 0),
   state        TEXT NOT NULL CHECK (
     state IN ('reserved', 'sent', 'unknown', 'settled', 'void', 'cancelled', 'expired')
@@ -60,7 +61,7 @@ CREATE TABLE hold (
   UNIQUE (wallet, nonce)
 ) STRICT;
 CREATE INDEX hold_by_payment ON hold (payment);
-CREATE INDEX hold_alive ON hold (valid_before) WHERE booked = 0;
+CREATE INDEX hold_alive ON hold (valid_before + lag_s) WHERE booked = 0;
 CREATE INDEX hold_open ON hold (state) WHERE state IN ('reserved','sent');
 
 -- Running sums by scope, kept in step with `hold` by the same transactions; `taken` lists what
@@ -152,11 +153,17 @@ def migrate(connection: sqlite3.Connection) -> None:
         for script in MIGRATIONS[version:]:
             for statement in _statements(script):
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        touch(connection)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
+
+
+def touch(connection: sqlite3.Connection) -> None:
+    """Write the version once more: the smallest change that the disk has to take."""
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 def _known_version(connection: sqlite3.Connection) -> int:

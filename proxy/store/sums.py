@@ -7,7 +7,7 @@ ledger grows.
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from proxy.core.ledger import DEATH_MARGIN_S, OPEN, State
 
@@ -36,19 +36,30 @@ class Sums:
             "SELECT at FROM taken WHERE scope = ? AND running >= ? ORDER BY running, seq LIMIT 1",
             (scope, self._running_at(scope, since) + excess),
         ).fetchone()
-        return None if row is None else int(row[0])
+        if row is not None:
+            return int(row[0])
+        last_at, booked = _last(self._db, scope)
+        missing = self._running_at(scope, since) + excess - booked
+        at = _when_covered(missing, self._alive(scope))
+        return None if at is None else max(at, last_at)
 
-    def dies_at(self, scope: str) -> int | None:
-        """See `Book.dies_at`: alive holds are few, and this is asked only for a refusal."""
+    def dies_at(self, scope: str, excess: int) -> int | None:
+        """See `Book.dies_at`."""
+        outstanding = ((at, usd) for at, usd, state in self._holds(scope) if state in OPEN)
+        return _when_covered(excess, outstanding)
+
+    def _alive(self, scope: str) -> Iterator[tuple[int, int]]:
+        return ((at, usd) for at, usd, _ in self._holds(scope))
+
+    def _holds(self, scope: str) -> Iterator[tuple[int, int, State]]:
+        """The alive holds of a scope, next to die first: few, and asked for only by a refusal."""
         rows = self._db.execute(
-            "SELECT valid_before, scopes FROM hold"
-            " WHERE booked = 0 AND state IN ('reserved','sent','unknown')"
-            " ORDER BY valid_before"
+            "SELECT valid_before + lag_s, usd, state, scopes FROM hold WHERE booked = 0"
+            " ORDER BY valid_before + lag_s"
         )
-        return next(
-            (before + DEATH_MARGIN_S for before, scopes in rows if scope in json.loads(scopes)),
-            None,
-        )
+        for before, usd, state, scopes in rows:
+            if scope in json.loads(scopes):
+                yield before + DEATH_MARGIN_S, usd, State(state)
 
     def _balance(self, scope: str) -> tuple[int, int]:
         row = self._db.execute(
@@ -67,10 +78,7 @@ class Sums:
 
 def running(db: sqlite3.Connection, scope: str) -> int:
     """All that was ever booked in a scope."""
-    row = db.execute(
-        "SELECT running FROM taken WHERE scope = ? ORDER BY seq DESC LIMIT 1", (scope,)
-    ).fetchone()
-    return 0 if row is None else int(row[0])
+    return _last(db, scope)[1]
 
 
 def add(db: sqlite3.Connection, scopes: Iterable[str], *, held: int, outstanding: int) -> None:
@@ -91,16 +99,16 @@ def book_the_dead(db: sqlite3.Connection, now: int) -> None:
     It was taken by then at the latest, or never will be.
     """
     dead = db.execute(
-        "SELECT id, valid_before, usd, state, scopes FROM hold"
-        " WHERE booked = 0 AND valid_before <= ? ORDER BY valid_before, id",
+        "SELECT id, valid_before + lag_s, usd, state, scopes FROM hold"
+        " WHERE booked = 0 AND valid_before + lag_s <= ? ORDER BY valid_before + lag_s, id",
         (now - DEATH_MARGIN_S,),
     ).fetchall()
-    for hold, valid_before, usd, state, scopes in dead:
+    for hold, before, usd, state, scopes in dead:
         still_open = State(state) in OPEN
         names = json.loads(scopes)
         add(db, names, held=-usd, outstanding=-usd if still_open else 0)
         for scope in names:
-            _book(db, scope, valid_before + DEATH_MARGIN_S, hold, usd)
+            _book(db, scope, before + DEATH_MARGIN_S, hold, usd)
         db.execute("UPDATE hold SET booked = 1 WHERE id = ?", (hold,))
 
 
@@ -120,6 +128,23 @@ def give_back(
             "UPDATE taken SET running = running - ? WHERE scope = ? AND seq >= ?", (usd, scope, seq)
         )
         db.execute("UPDATE taken SET usd = 0 WHERE scope = ? AND seq = ?", (scope, seq))
+
+
+def _last(db: sqlite3.Connection, scope: str) -> tuple[int, int]:
+    """When a scope's last row was booked, and the total up to it."""
+    row = db.execute(
+        "SELECT at, running FROM taken WHERE scope = ? ORDER BY seq DESC LIMIT 1", (scope,)
+    ).fetchone()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
+def _when_covered(amount: int, freed: Iterable[tuple[int, int]]) -> int | None:
+    """When what is freed, given as times and dollars in order, first covers an amount."""
+    for at, usd in freed:
+        amount -= usd
+        if amount <= 0:
+            return at
+    return None
 
 
 def _book(db: sqlite3.Connection, scope: str, at: int, hold: int, usd: int) -> None:

@@ -74,8 +74,16 @@ def jobs(db: sqlite3.Connection, *, limit: int = 100) -> dict[str, Any]:
     found = []
     for *values, answer in rows:
         job = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-        found.append(job if answer is None else {**job, "result": json.loads(answer)})
+        found.append({**job, **_result(answer)})
     return {"jobs": found}
+
+
+def _result(answer: bytes | None) -> dict[str, Any]:
+    """A job's kept answer, where it is JSON; a provider may have answered with anything."""
+    try:
+        return {} if answer is None else {"result": json.loads(answer)}
+    except (ValueError, RecursionError):
+        return {}
 
 
 def portraits(db: sqlite3.Connection, *, limit: int = 1000) -> dict[str, Any]:

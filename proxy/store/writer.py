@@ -39,6 +39,7 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
         self._loop = loop
+        self._closing = False
         self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
@@ -46,14 +47,15 @@ class Writer:
     def submit(self, work: Work[T]) -> asyncio.Future[T]:
         """Queue work; the future is done once its effects are durable. It need not be awaited."""
         future: asyncio.Future[T] = self._loop.create_future()
-        if not self._thread.is_alive():
+        if self._closing:
             future.set_exception(LedgerUnavailableError("the ledger is closed"))
         else:
             self._queue.put(_Task(work, future))
         return future
 
     async def close(self) -> None:
-        """Finish what was queued, then close the file."""
+        """Finish what was queued, then close the file. What comes later is refused at once."""
+        self._closing = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         self._connection.close()

@@ -36,6 +36,25 @@ class House:
             found: list[dict[str, Any]] = (await answer.json())["payments"]
             return found
 
+    async def connections(self) -> int:
+        """How many connections other than this client's own are open."""
+        async with self.client.get(f"{self.url}/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+        (line,) = [line for line in lines if line.startswith("farebox_connections ")]
+        return int(float(line.split()[1])) - 1
+
+    async def reconfigure(self, **parts: Any) -> None:
+        """Edit the config file, and wait until the daemon serves under it."""
+        document = json.loads(self.config.read_text()) | parts
+        self.config.write_text(json.dumps(document))
+        digest = read_config(self.config).digest
+        task = asyncio.create_task(self.daemon.watcher.run())
+        self.daemon.watcher.poke()
+        while self.daemon.watcher.status.digest != digest:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
     @property
     def port(self) -> int:
         """Where the door is."""

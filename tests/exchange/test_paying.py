@@ -10,7 +10,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from yarl import URL
 
-from tests.exchange.conftest import KEY, Sell, until
+from tests.exchange.conftest import KEY, Sell, shop, until
 from tests.exchange.provider import (
     PAYEE,
     USDC,
@@ -387,3 +387,40 @@ async def test_three_mebibytes_are_sent_twice_alike(sell: Sell) -> None:
     async with house.client.post(f"{house.url}/shop/x", data=io.BytesIO(body)) as answer:
         assert answer.status == 200
     assert [got.body == body for got in provider.got] == [True, True]
+
+
+async def test_a_client_that_hangs_up_does_not_cut_the_paid_body_short(sell: Sell) -> None:
+    """The spooled body outlives its client: what is paid for is asked for in full."""
+    body = bytes(range(256)) * 65_536
+    paying, gone, arrived = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    received: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not arrived.is_set():
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b"PAYMENT-SIGNATURE" in head:
+                paying.set()
+                await gone.wait()
+            received.append(await reader.readexactly(len(body)))
+            writer.write(GOODS if paying.is_set() else asks())
+            await writer.drain()
+            if paying.is_set():
+                arrived.set()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with server:
+        house, _ = await sell(answers(b""))
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await house.reconfigure(**shop(url))
+        _, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        head = f"POST /shop/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await paying.wait()
+        writer.transport.abort()
+        await until(house.connections, lambda count: count == 0)
+        gone.set()
+        async with asyncio.timeout(10):
+            await arrived.wait()
+        await until(house.payments, lambda payments: payments[0]["state"] == "settled")
+    assert received == [body, body]

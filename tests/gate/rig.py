@@ -138,6 +138,11 @@ class Wire:
         async with asyncio.timeout(PATIENCE_S):
             return await self._reader.readexactly(count)
 
+    async def some(self) -> bytes:
+        """Read what one packet brings."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._reader.read(65_536)
+
     async def rest(self) -> bytes:
         """Read until the other side ends the connection."""
         async with asyncio.timeout(PATIENCE_S):

@@ -103,6 +103,8 @@ async def test_one_connection_too_many() -> None:
                 heard = Heard.of(await third.rest())
                 assert (heard.status, heard.code) == (503, "overloaded")
                 assert heard.headers[b"retry-after"] == b"1"
+            line = await house.log.line(2)
+            assert (line["status"], line["error"]) == (503, "overloaded")
             await first.say(HEALTH + b"Connection: close\r\n\r\n")
             assert Heard.of(await first.rest()).status == 200
         assert b"farebox_connections " in house.metrics.render()

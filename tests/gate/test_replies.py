@@ -428,3 +428,77 @@ async def test_bodiless_answer_lets_go_of_its_stream() -> None:
     async with opened(serve) as house:
         assert Heard.of(await transcript(house, HEAD)).headers[b"content-length"] == b"5"
         assert closed.is_set()
+
+
+async def silence_after(first: bytes) -> AsyncIterator[bytes]:
+    """Yield something, and then nothing for ever."""
+    yield first
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("said", [GET, GET_1_0])
+async def test_stop_in_the_midst_of_a_stream(said: bytes) -> None:
+    """A stream that the daemon cuts off when it stops does not look whole, nor like a hang-up."""
+
+    async def serve(_: Request) -> Reply:
+        return Reply(200, "OK", (), silence_after(b"part"))
+
+    async with opened(serve) as house, await house.wire() as wire:
+        await wire.say(said)
+        await wire.until(b"part")
+        await house.door.stop(0.05)
+        if said is GET:
+            assert not (await wire.rest()).endswith(b"0\r\n\r\n")
+        else:
+            with pytest.raises(ConnectionResetError):
+                await wire.rest()
+        assert (await house.log.line())["client_gone"] is False
+
+
+async def test_client_that_leaves_with_everything() -> None:
+    """Who has every byte that was announced may go before the provider has closed the stream."""
+
+    async def serve(_: Request) -> Reply:
+        return Reply(200, "OK", (CL5,), silence_after(b"hello"))
+
+    async with opened(serve) as house:
+        async with await house.wire() as wire:
+            await wire.say(GET)
+            assert (await wire.answer()).body == b"hello"
+        assert (await house.log.line())["client_gone"] is False
+
+
+async def test_head_goes_with_what_is_at_hand() -> None:
+    """A head does not wait for a body that is late, and shares its packet with one that is not."""
+    late = asyncio.Event()
+
+    async def waits() -> AsyncIterator[bytes]:
+        await late.wait()
+        yield b"hello"
+
+    async def serve(request: Request) -> Reply:
+        if request.path == "/v1/late":
+            return Reply(200, "OK", (CL5,), waits())
+        return await serving(b"hello", headers=(CL5,))(request)
+
+    async with opened(serve) as house, await house.wire() as wire:
+        await wire.say(GET)
+        assert (await wire.some()).endswith(b"\r\n\r\nhello")
+        await wire.say(GET.replace(b"/v1/x", b"/v1/late"))
+        assert (await wire.some()).endswith(b"\r\n\r\n")
+        late.set()
+        assert await wire.some() == b"hello"
+
+
+async def test_stream_that_breaks_before_it_begins() -> None:
+    """The head was the provider's and goes out; that nothing follows shows that it broke."""
+
+    async def broken() -> AsyncIterator[bytes]:
+        if breaks():
+            yield b""
+
+    async def serve(_: Request) -> Reply:
+        return Reply(200, "OK", (CL5,), broken())
+
+    async with opened(serve) as house:
+        assert await transcript(house, GET) == b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"

@@ -77,6 +77,8 @@ TABLE = {
     "no Host": (b"GET /v1/x HTTP/1.1\r\n" + END, 400, "bad_request"),
     "no Host in 1.0": (b"GET /v1/x HTTP/1.0\r\n\r\n", 400, "bad_request"),
     "HTTP/0.9": (b"GET /v1/x\r\n\r\n", 400, "bad_request"),
+    "no target": (b"CONNECT \r\n\r\n", 405, "method_not_allowed"),
+    "no target, GET": (b"GET \r\n\r\n", 400, "bad_request"),
     "HTTP/2.0": (b"GET /v1/x HTTP/2.0\r\nHost: HOST\r\n\r\n", 400, "bad_request"),
     "h2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "bad_request"),
     "obs-fold": (GET + b"A: b\r\n c\r\n" + END, 400, "bad_request"),

@@ -25,7 +25,7 @@ PRICE: Final = 10_000
 """One cent, in the token's smallest unit."""
 
 LATER_PRICE: Final = 50 * PRICE
-LARGE_BYTES: Final = 100 * 1024
+LARGE_BYTES: Final = 70_000
 HUGE_BYTES: Final = 2 * 1024 * 1024
 TOO_MANY_OFFERS: Final = 17
 NO_TRANSACTION: Final = "0x" + "ab" * 32

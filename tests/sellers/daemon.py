@@ -109,7 +109,7 @@ class Daemon:
         """List every nonce that the books know of."""
         return {hold["nonce"] for payment in await self.payments() for hold in _holds(payment)}
 
-    async def settled_in_books(self, state: str, count: int = 1) -> list[Json]:
+    async def in_state(self, state: str, count: int = 1) -> list[Json]:
         """Wait until this many payments are in a state; give them back."""
         for _ in deadline(10):
             found = [payment for payment in await self.payments() if payment["state"] == state]

@@ -37,7 +37,7 @@ async def test_the_answer_says_what_was_paid(farebox: Start, shop: Seller) -> No
     assert (paid["state"], len(paid["tx"])) == ("settled", 66)
     receipt = "PAYMENT-RESPONSE" if shop.version == 2 else "X-PAYMENT-RESPONSE"
     assert receipt in answer.headers
-    (payment,) = await daemon.settled_in_books("settled")
+    (payment,) = await daemon.in_state("settled")
     assert (payment["id"], payment["tx"]) == (paid["id"], paid["tx"])
     assert (payment["amount"], payment["pay_to"].lower()) == ("10000", shop.pay_to.lower())
 
@@ -116,7 +116,7 @@ async def test_failed_work_counts_until_it_is_known(
     assert (answer.status, answer.json, answer.error) == (500, {"goods": "broken"}, None)
     assert answer.payment["state"] == "unknown"
     assert chain.transfers_from(daemon.payer.address) == []
-    assert len(await daemon.settled_in_books("unknown")) == 1
+    assert len(await daemon.in_state("unknown")) == 1
     assert len(shop.payments_by(daemon.payer.address)) == 1
 
 

@@ -1,0 +1,1 @@
+"""The sandbox against the contract of the three providers."""

@@ -1,0 +1,1 @@
+"""The units, and the daemon under a service manager that a test plays."""

@@ -1,0 +1,1 @@
+"""Tests of what holds the key, and of what holds a body."""
