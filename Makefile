@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fix lint tests wheel constraints clean
+.PHONY: help demo test bench fix lint tests slow wheel constraints clean
 
 help:  ## what can be made here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,12 +29,17 @@ lint: $(STAMP)  ## format, lint, types, import contract
 
 tests: $(STAMP) tests/rig/node_modules/.installed  ## the tests, with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -m "not slow"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 
+slow: $(STAMP) tests/rig/node_modules/.installed tests/rig/express/node_modules/.installed  ## the slower tests: sellers on node
+	$(BIN)/python -m pytest -m slow
+
 tests/rig/node_modules/.installed: tests/rig/package.json
-	cd tests/rig && npm install --no-audit --no-fund --no-package-lock --loglevel=error
+tests/rig/express/node_modules/.installed: tests/rig/express/package.json
+tests/rig/node_modules/.installed tests/rig/express/node_modules/.installed:
+	cd $(<D) && npm install --no-audit --no-fund --no-package-lock --loglevel=error
 	@touch $@
 
 bench: $(STAMP)  ## measure, and write docs/benchmarks.md

@@ -136,7 +136,8 @@ async def running(path: Path) -> AsyncIterator[Daemon]:
     loaded = read_config(path)
     snapshot = open_snapshot(loaded)
     state_dir = loaded.state_dir
-    (state_dir / SPOOL_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (state_dir / SPOOL_DIR).mkdir(mode=0o700, exist_ok=True)
     lock = StateLock(state_dir)
     try:
         ledger = await Ledger.open(state_dir, time.time)

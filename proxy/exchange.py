@@ -11,7 +11,8 @@ receipt the work is shielded from the client: one that hangs up neither takes a 
 taken for the provider's failure.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,23 +22,21 @@ from proxy.challenges import read_terms
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, Request, get
 from proxy.core.links import ANSWER_BYTES_MAX
-from proxy.core.money import Usd, format_usd
+from proxy.core.money import Usd, format_usd, usd_of
 from proxy.core.routing import job_id
 from proxy.core.x402.terms import Terms
-from proxy.jobs import Jobs
+from proxy.jobs import TOO_LATE_S, Jobs
 from proxy.payer import ACCEPTED, PAYMENT_REQUIRED, Payer, Purchase
 from proxy.quote import dry_run, priced_by_table, wants_dry_run
 from proxy.reception import Reception
-from proxy.relay import Relay, streamed, whole
+from proxy.relay import streamed, whole
 from proxy.replies import broken, json_answer, unreachable
 from proxy.shield import AbandonedError, Shield
 from proxy.store import Ledger, LedgerUnavailableError, Memory
+from proxy.unclaimed import Delivered, Unclaimed
 from proxy.upstream import Answer, BrokenError, NeverSentError
 from proxy.visit import Snapshot, Visit
 from proxy.wallet import Wallet
-
-Delivered = tuple[Reply, Memory | None]
-"""A reply, and the paid job that it began, if it did."""
 
 _SUCCESS: Final = range(200, 300)
 
@@ -58,6 +57,7 @@ class Exchange:
         self._carrier = carrier
         self._payer = payer
         self._shield = Shield()
+        self._unclaimed = Unclaimed()
         self._jobs = Jobs(ledger, carrier, payer, self._shield)
 
     async def serve(self, request: Request) -> Reply:
@@ -70,6 +70,10 @@ class Exchange:
             try:
                 reply = await self._walk(visit)
             except AbandonedError:
+                raise
+            except Refused as refused:
+                refused.story = visit.story
+                visit.close()
                 raise
             except BaseException:
                 visit.close()
@@ -86,29 +90,66 @@ class Exchange:
     async def drain(self, timeout_s: float) -> None:
         """Wait for paid requests whose clients have gone."""
         await self._shield.drain(timeout_s)
+        self._unclaimed.close()
 
     async def _walk(self, visit: Visit) -> Reply:
         if wants_dry_run(visit.request):
             return await dry_run(visit, self._carrier, self._ledger)
         if (job := await self._paid_job(visit)) is not None:
             return await self._jobs.asked(visit, job)
+        if (kept := self._unclaimed.claim(visit)) is not None:
+            return await self._join(visit, *kept)
         if price := self._table_price(visit):
-            reply, _ = await self._shield.finish(self._count(visit, price), partial(_let_go, visit))
-            return reply
+            return await self._finish(visit, self._count(visit, price))
         answer = await self._carrier.send_unpaid(visit)
         wallet = visit.paying_wallet()
-        if answer.status != PAYMENT_REQUIRED or wallet is None:
-            reply, _ = await self._deliver(visit, answer, None)
-            return reply
+        if answer.status == PAYMENT_REQUIRED and wallet is not None:
+            return await self._pay(visit, wallet, answer)
+        reply, _ = await self._deliver(visit, answer, None)
+        return reply
+
+    async def _pay(self, visit: Visit, wallet: Wallet, answer: Answer) -> Reply:
+        """Pay what a 402 asks for, unless the identical request has a payment in doubt already."""
         terms = await read_terms(visit, wallet, answer)
         if isinstance(terms, bytes):
             return whole(visit, answer, terms, None)
         if isinstance(terms, Refusal):
             raise Refused(terms)
-        reply, job = await self._shield.finish(
-            self._buy(visit, wallet, terms), partial(_let_go, visit)
-        )
+        if (again := await self._in_doubt(visit, wallet)) is not None:
+            return await self._finish(visit, self._ask_again(visit, *again))
+        return await self._finish(visit, self._buy(visit, wallet, terms))
+
+    async def _finish(self, visit: Visit, work: Coroutine[Any, Any, Delivered]) -> Reply:
+        """Do paid work to its end; if the client goes, its answer is kept for whoever asks again."""
+        keep = partial(self._unclaimed.keep, visit)
+        reply, job = await self._shield.finish(work, keep)
         return reply if job is None else await self._jobs.follow(visit, job, reply)
+
+    async def _join(self, visit: Visit, first: Visit, task: asyncio.Task[Delivered]) -> Reply:
+        """Give an identical request the answer that was paid for when its client hung up."""
+        reply, job = await self._shield.wait(task, partial(self._unclaimed.keep, first))
+        visit.story.update(first.story, joined=True)
+        return reply if job is None else await self._jobs.follow(visit, job, reply)
+
+    async def _in_doubt(self, visit: Visit, wallet: Wallet) -> tuple[Purchase, Headers] | None:
+        """The payment of an identical request whose outcome is unknown, to be shown once more.
+
+        It is the one that counts already, so it costs nothing anew. Where the provider documents
+        that its errors take nothing, only one that was never answered is shown again.
+        """
+        fresh = visit.config.after_refusal == "fresh"
+        stored = await self._ledger.in_doubt(visit.fingerprint, TOO_LATE_S, unanswered=fresh)
+        return None if stored is None else self._payer.again(visit, wallet, stored)
+
+    async def _ask_again(self, visit: Visit, purchase: Purchase, headers: Headers) -> Delivered:
+        """Send once more with the payment that was sent before: one nonce settles once."""
+        price = usd_of(purchase.amount, purchase.decimals)
+        if any(price > limit.usd for limit in visit.call_limits):
+            raise Refused(Refusal("cap_call", "the open payment for this is above the call's cap"))
+        visit.story.update(payment=purchase.id, usd=format_usd(price), again=True)
+        answer = await self._send_paid(visit, purchase, headers, again=True)
+        self._payer.answered(purchase, answer)
+        return await self._deliver(visit, answer, purchase)
 
     async def _buy(self, visit: Visit, wallet: Wallet, terms: Terms) -> Delivered:
         """Reserve, sign, send once more, and read what came of it."""
@@ -131,12 +172,18 @@ class Exchange:
         self._payer.priced_answered(purchase, answer.status)
         return await self._deliver(visit, answer, purchase)
 
-    async def _send_paid(self, visit: Visit, purchase: Purchase, headers: Headers) -> Answer:
-        """Let the payment leave. Only a connection that was never made gives it back."""
+    async def _send_paid(
+        self, visit: Visit, purchase: Purchase, headers: Headers, *, again: bool = False
+    ) -> Answer:
+        """Let the payment leave.
+
+        Only a connection that was never made gives it back, and not if it has left before.
+        """
         try:
             return await self._carrier.send(visit, headers)
         except NeverSentError as problem:
-            await self._payer.never_sent(purchase)
+            if not again:
+                await self._payer.never_sent(purchase)
             raise unreachable(visit.provider, problem) from problem
         except BrokenError as problem:
             self._payer.lost(purchase, "no answer")
@@ -231,11 +278,3 @@ def _is_read_first(visit: Visit, answer: Answer, purchase: Purchase | None) -> b
     if length is None:
         return purchase is not None or keyed
     return length.isdigit() and int(length) <= ANSWER_BYTES_MAX
-
-
-def _let_go(visit: Visit, delivered: Delivered | None) -> None:
-    """Nobody waits for this any more."""
-    body = b"" if delivered is None else delivered[0].body
-    if isinstance(body, Relay):
-        body.close()
-    visit.close()

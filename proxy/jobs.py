@@ -137,7 +137,9 @@ class Jobs:
         return last
 
     async def _shielded_poll(self, visit: Visit, job: Memory) -> tuple[Reply, bool]:
-        return await self._shield.finish(self._poll(visit, job), lambda _: visit.close())
+        return await self._shield.finish(
+            self._poll(visit, job), lambda task: task.add_done_callback(lambda _: visit.close())
+        )
 
     async def _poll(self, visit: Visit, job: Memory) -> tuple[Reply, bool]:
         """Ask once, with the job's own payment, and say whether that was the end of it."""

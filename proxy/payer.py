@@ -259,6 +259,7 @@ class Payer:
             request.method,
             request.path,
             visit.body_sha256,
+            fingerprint=visit.fingerprint,
         )
 
     def _conclude(

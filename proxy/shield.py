@@ -22,21 +22,27 @@ class Shield:
     def __init__(self) -> None:
         self._unfinished: set[asyncio.Task[Any]] = set()
 
-    async def finish(self, work: Coroutine[Any, Any, T], clean_up: Callable[[T | None], None]) -> T:
+    async def finish(
+        self, work: Coroutine[Any, Any, T], abandoned: Callable[[asyncio.Task[T]], None]
+    ) -> T:
         """Do the work, whatever happens to the waiter.
 
-        If the waiter is cancelled, this raises AbandonedError at once, and when the work ends
-        `clean_up` gets its result, or None where it failed.
+        If the waiter is cancelled, `abandoned` gets the task, which goes on, and this raises
+        AbandonedError at once.
         """
         task = asyncio.create_task(work)
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
+        return await self.wait(task, abandoned)
+
+    async def wait(self, task: asyncio.Task[T], abandoned: Callable[[asyncio.Task[T]], None]) -> T:
+        """Wait for work that is under way already, as `finish` does."""
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled():
                 raise
-            task.add_done_callback(lambda done: clean_up(_result(done)))
+            abandoned(task)
             raise AbandonedError from None
 
     async def drain(self, timeout_s: float) -> None:
@@ -49,5 +55,6 @@ class Shield:
         await asyncio.gather(*late, return_exceptions=True)
 
 
-def _result(task: asyncio.Task[T]) -> T | None:
+def result_of(task: asyncio.Task[T]) -> T | None:
+    """What a finished task gave; None where it failed."""
     return None if task.cancelled() or task.exception() is not None else task.result()

@@ -174,20 +174,28 @@ class _AiohttpAnswer:
             self.close()
 
     async def read(self, limit: int) -> tuple[bytes, bool]:
-        parts: list[bytes] = []
-        size = 0
         try:
-            while size < limit:
-                part = await self._response.content.read(limit - size)
-                if not part:
-                    return b"".join(parts), True
-                parts.append(part)
-                size += len(part)
-            return b"".join(parts), self._response.content.at_eof()
+            return await self._read(limit)
         except TimeoutError as problem:
+            self.close()
             raise TimedOutError("the answer stopped in the middle") from problem
         except (aiohttp.ClientError, OSError) as problem:
+            self.close()
             raise BrokenError(_said(problem)) from problem
+        except BaseException:
+            self.close()
+            raise
+
+    async def _read(self, limit: int) -> tuple[bytes, bool]:
+        parts: list[bytes] = []
+        size = 0
+        while size < limit:
+            part = await self._response.content.read(limit - size)
+            if not part:
+                return b"".join(parts), True
+            parts.append(part)
+            size += len(part)
+        return b"".join(parts), self._response.content.at_eof()
 
     async def discard(self) -> None:
         try:
@@ -195,7 +203,8 @@ class _AiohttpAnswer:
                 await self.read(DISCARD_BYTES_MAX)
         except (TimeoutError, UpstreamError):
             pass
-        self.close()
+        finally:
+            self.close()
 
     def close(self) -> None:
         if self._response.content.at_eof():

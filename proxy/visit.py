@@ -6,6 +6,7 @@ it owns the spooled body and lets go of it when the call is over.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final
 
 from proxy.core.config import Config, ProviderConfig, RouteConfig
@@ -69,6 +70,13 @@ class Visit:
     def body_sha256(self) -> bytes:
         """The hash of the spooled body."""
         return EMPTY_SHA256 if self.spool is None else self.spool.sha256
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What makes two requests identical: client, provider, method, target and body."""
+        request = self.request
+        words = (request.client or "", self.provider, request.method, request.target)
+        return sha256("\0".join(words).encode() + b"\0" + self.body_sha256).digest()
 
     @property
     def scopes(self) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Farebox's tests: each folder is a room of the house, or a judge from outside."""

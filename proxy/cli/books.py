@@ -21,11 +21,10 @@ def reading(state_dir: Path) -> Iterator[sqlite3.Connection]:
     """Open a state directory's ledger for reading; where there is none yet, an empty one."""
     path = state_dir / FILE_NAME
     try:
-        with closing(connect(path, read_only=True) if path.exists() else _empty()) as db:
-            _check_version(db, path)
+        with closing(_open(path)) as db:
             db.execute("BEGIN")
             yield db
-    except (OSError, sqlite3.Error) as problem:
+    except sqlite3.Error as problem:
         raise Failure(f"cannot read the ledger {path}: {problem}") from None
 
 
@@ -47,16 +46,29 @@ def as_of(db: sqlite3.Connection, now: int) -> Iterator[sqlite3.Connection]:
         yield copy
 
 
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        is_there = path.exists()
+    except OSError as problem:
+        raise Failure(f"cannot read the ledger {path}: {problem.strerror}") from None
+    if not is_there:
+        return _empty()
+    connection = connect(path, read_only=True)
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == len(MIGRATIONS):
+            return connection
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    if version == 0:  # made, and not yet filled
+        return _empty()
+    message = f"{path} is of version {version}, and this program reads version {len(MIGRATIONS)}"
+    raise Failure(f"{message}: the two are of different releases")
+
+
 def _empty() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection)
     return connection
-
-
-def _check_version(db: sqlite3.Connection, path: Path) -> None:
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version != len(MIGRATIONS):
-        message = (
-            f"{path} is of version {version}, and this program reads version {len(MIGRATIONS)}"
-        )
-        raise Failure(f"{message}: the two are of different releases")

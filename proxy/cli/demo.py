@@ -5,8 +5,10 @@ that is not as told ends the demo with exit code 1 and the daemon's log.
 """
 
 import asyncio
+import io
 import json
 import signal
+import sys
 from typing import Any, Final
 
 import click
@@ -36,6 +38,8 @@ NEXT: Final = (
 @options
 def demo(settings: Settings) -> None:
     """Watch Farebox pay: a sandbox, a throw-away wallet, the real daemon; it takes 10 seconds."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a dash is no fault
     bill = Playbill(quiet=settings.json)
     log: list[str] = []
     document: dict[str, Any] = {"ok": False, "steps": bill.scenes}

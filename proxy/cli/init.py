@@ -124,7 +124,7 @@ def _create(path: Path, text: str) -> bool:
         return False
     try:
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor has no path
-            os.fchmod(descriptor, 0o600)  # whatever the umask is
+            os.fchmod(descriptor, 0o600)  # the same
             file.write(text)
             file.flush()
             os.fsync(descriptor)
@@ -143,6 +143,7 @@ def _make_directory(path: Path) -> None:
         if not path.parent.exists():
             _make_directory(path.parent)
         path.mkdir(mode=0o700)
+        path.chmod(0o700)  # whatever the umask is
         _sync(path.parent)
         return
     if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator
 from typing import Any, Final
@@ -72,7 +73,7 @@ def export(settings: Settings, form: str) -> None:
             writer.writerow([_inert(str(row.get(name, ""))) for name in CSV_COLUMNS])
 
 
-def _every(db: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - sqlite3 is the store's
+def _every(db: sqlite3.Connection) -> Iterator[dict[str, Any]]:
     before = None
     while True:
         page = views.payments(db, limit=views.PAGE_MAX, before=before)

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import shlex
 import signal
+import textwrap
 from typing import Final
 
 import click
@@ -85,19 +87,25 @@ def _as_text(town: Sandbox) -> str:
             ("PomexAI", f"{town.pomex_url}   (the same key)"),
         ]
     )
+    faults = textwrap.fill(", ".join(FAULTS), 76, initial_indent="  ", subsequent_indent="  ")
     return f"""\
 {facts}
 
-To point a daemon here, save this as {CONFIG}:
+To point a daemon here, make a wallet for this alone, never one that owns money: what is signed
+here is signed for the real USDC.
+
+  (umask 077; openssl rand -hex 32 > {WALLET}; touch {CONFIG})
+
+Put this into {CONFIG}:
 
 {_config(town)}
 
-and start it with a key made for this, never one that owns money: what is signed here is signed
-for the real USDC.
+And start it:
 
-  (umask 077; openssl rand -hex 32 > {WALLET}; touch {CONFIG})
-  {KEY_VARIABLE}={town.options.api_key} farebox serve --config {CONFIG}
+  {KEY_VARIABLE}={shlex.quote(town.options.api_key)} farebox serve --config {CONFIG}
 
-Misbehaviour on request, ?fault=NAME on any URL: {", ".join(FAULTS)}.
+To see misbehaviour, add ?fault=NAME to any URL, with one of these names:
+
+{faults}
 
 Ctrl-C stops it."""

@@ -95,7 +95,7 @@ async def stage(log: list[str]) -> AsyncIterator[Stage]:
         async with sandbox(options) as town, aiohttp.ClientSession(timeout=_timeout()) as session:
             base_url = f"http://127.0.0.1:{_free_port()}"
             listen = base_url.removeprefix("http://")
-            _write(directory / "config.yaml", config_for(town, CAPS, listen=listen, drain_s=2))
+            _write(directory / "config.yaml", config_for(town, CAPS, listen=listen, drain_s=0))
             here = Stage(town, base_url, address_of(key), api_key, session)
             try:
                 async with _daemon(directory, api_key) as process:

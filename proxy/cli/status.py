@@ -100,11 +100,19 @@ def _caps(caps: list[dict[str, str]]) -> str:
         (
             "everything" if cap["scope"] == "all" else cap["scope"],
             cap["window"].replace("_", " "),
-            *(dollars(cap[name]) for name in ("limit", "settled", "live", "free")),
+            dollars(cap["limit"]),
+            *_use(cap),
         )
         for cap in caps
     ]
     return table(("CAP", "WINDOW", "LIMIT", "SPENT", "LIVE", "FREE"), rows, right=[2, 3, 4, 5])
+
+
+def _use(cap: dict[str, str]) -> tuple[str, ...]:
+    """How full a cap is, where it fills: one that looks at a single request never does."""
+    if cap["window"] == "per_request":
+        return "", "", ""
+    return dollars(cap["settled"]), dollars(cap["live"]), dollars(cap["free"])
 
 
 def _counts(found: dict[str, Any]) -> str:

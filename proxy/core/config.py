@@ -307,6 +307,13 @@ class ProviderConfig(Model):
         return "both" if self.kind == "blockrun" else "auto"
 
     @property
+    def after_refusal(self) -> Literal["fresh", "resend"]:
+        """What an identical request does after an answer that left a payment's outcome unknown."""
+        if self.pay is not None and self.pay.after_refusal is not None:
+            return self.pay.after_refusal
+        return "fresh" if self.kind == "blockrun" else "resend"
+
+    @property
     def pay_methods(self) -> tuple[str, ...]:
         """The methods that are paid for where the route says nothing."""
         if self.pay is None:

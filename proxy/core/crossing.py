@@ -44,7 +44,7 @@ def to_client(headers: Headers, *, cookies: bool, link: Callable[[str], str | No
 
 
 def _may_go_up(name: bytes, value: bytes, *, cookies: bool, keyed: bool) -> bool:
-    if name in _NEVER_UP or name.startswith(_OURS):
+    if name in _NEVER_UP or name.startswith(_OURS) or value.startswith(TOKEN_PREFIX):
         return False
     if name == b"cookie":
         return cookies

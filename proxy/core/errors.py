@@ -100,3 +100,5 @@ class Refused(Exception):  # noqa: N818 - it carries a refusal, which is no erro
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(f"{refusal.code}: {refusal.message}")
         self.refusal = refusal
+        self.story: dict[str, object] = {}
+        """What the request's log line says beside the usual, as in `Reply`."""

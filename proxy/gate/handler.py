@@ -161,7 +161,9 @@ class Handler:
                 )
             return await self._serve(request)
         except Refused as refused:
-            return refusal_reply(refused.refusal, request.id)
+            reply = refusal_reply(refused.refusal, request.id)
+            reply.story = refused.story | reply.story
+            return reply
         except Exception as failure:
             # The last resort: a bug behind the door must not close it.
             self._logger.exception("internal_error", id=request.id, exc_info=failure)

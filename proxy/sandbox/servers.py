@@ -1,5 +1,6 @@
 """Start and stop the three providers, each on a loopback port of its own."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable
@@ -9,9 +10,9 @@ from typing import Final, Self
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from proxy.sandbox import blockrun, pomex, sunra
+from proxy.sandbox import blockrun, pomex, signatures, sunra
 from proxy.sandbox.facilitator import Facilitator
-from proxy.sandbox.faults import BLOCKRUN, POMEX, SUNRA
+from proxy.sandbox.faults import BLOCKRUN, POMEX, SUNRA, Faults
 from proxy.sandbox.keys import keyed
 from proxy.sandbox.options import SandboxOptions
 from proxy.sandbox.seen import Seen, recorder
@@ -51,6 +52,7 @@ class Sandbox:
         return f"<Sandbox {' '.join(url or '-' for url in urls)}>"
 
     async def __aenter__(self) -> Self:
+        await asyncio.to_thread(signatures.load)
         async with AsyncExitStack() as stack:
             self.blockrun_url = await self._start_blockrun(stack) + "/api"
             self.sunra_url = await self._start_sunra(stack)
@@ -83,7 +85,9 @@ class Sandbox:
         listener = _listen(self.options.host, port)
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
         origin = f"http://{host}:{listener.getsockname()[1]}"
-        return listener, Site(provider, origin, self.options, self._clock, trouble)
+        return listener, Site(
+            provider, origin, self.options, self._clock, trouble, Faults(provider)
+        )
 
     def _application(self, site: Site, own: Middleware) -> web.Application:
         record = recorder(site.provider, self.requests)

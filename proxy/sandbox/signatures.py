@@ -3,6 +3,7 @@
 That shares no code with the daemon's own signing, so neither can hide the other's mistake.
 """
 
+import importlib
 import re
 from dataclasses import dataclass
 from typing import Final, Self
@@ -85,13 +86,18 @@ class Authorization:
         }
 
 
+def load() -> None:
+    """Import what recovering needs, half a second of it, before a first payment has to wait."""
+    importlib.import_module("eth_account.messages")
+
+
 def _text(message: dict[str, object], key: str, form: re.Pattern[str]) -> str | None:
     value = message.get(key)
     return value if isinstance(value, str) and form.fullmatch(value) else None
 
 
 def _recover(authorization: Authorization, domain: Domain) -> str | None:
-    # eth_account takes half a second to import, and most who import this package never verify.
+    # Most who import this package never verify: `load` has done this by the time it matters.
     from eth_account import Account  # noqa: PLC0415 - see above
     from eth_account.messages import encode_typed_data  # noqa: PLC0415 - see above
     from eth_keys.exceptions import BadSignature  # noqa: PLC0415 - see above

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -33,10 +33,7 @@ class Site:
     options: SandboxOptions
     clock: Clock
     trouble: Trouble
-    faults: Faults = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "faults", Faults(self.provider))
+    faults: Faults
 
     @web.middleware
     async def door(self, request: web.Request, handler: Next) -> web.StreamResponse:

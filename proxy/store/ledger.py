@@ -95,6 +95,18 @@ class Ledger:
             lambda db: _live_hold(db, payment, int(self._clock()) + alive_for_s)
         )
 
+    async def in_doubt(
+        self, fingerprint: bytes, alive_for_s: int, *, unanswered: bool
+    ) -> Stored | None:
+        """The living authorization of an identical request whose outcome is unknown.
+
+        It was answered with an error or, with `unanswered` the only case, not at all.
+        """
+        alive_at = int(self._clock()) + alive_for_s
+        return await self._writer.submit(
+            lambda db: _in_doubt(db, fingerprint, alive_at, unanswered=unanswered)
+        )
+
     async def state_of(self, payment: str) -> State | None:
         """What a payment is, all its authorizations considered; None for one that is not known."""
         row = await self._writer.submit(
@@ -224,6 +236,7 @@ def _insert_payment(db: sqlite3.Connection, intent: Intent, hold: Hold, now: int
         method=intent.method,
         path=intent.path,
         body_sha256=intent.body_sha256,
+        fingerprint=intent.fingerprint,
         idempotency_key=intent.idempotency_key,
         network=hold.network,
         asset=hold.asset,
@@ -327,6 +340,19 @@ def _set_state(db: sqlite3.Connection, hold: int, payment: str, state: State) ->
 def _usage(db: sqlite3.Connection, limits: tuple[Limit, ...], now: int) -> list[dict[str, str]]:
     sums.book_the_dead(db, now)
     return views.caps(db, limits, now)
+
+
+def _in_doubt(
+    db: sqlite3.Connection, fingerprint: bytes, alive_at: int, *, unanswered: bool
+) -> Stored | None:
+    error = 1000 if unanswered else 400
+    rows = db.execute(
+        "SELECT id FROM payment WHERE fingerprint = ? AND state = 'unknown' AND job IS NULL"
+        " AND coalesce(http_status, 1000) >= ? ORDER BY id DESC",
+        (fingerprint, error),
+    ).fetchall()
+    found = (_live_hold(db, payment, alive_at) for (payment,) in rows)
+    return next((hold for hold in found if hold is not None), None)
 
 
 def _live_hold(db: sqlite3.Connection, payment: str, alive_at: int) -> Stored | None:

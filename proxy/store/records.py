@@ -21,6 +21,7 @@ class Intent:
     path: str
     body_sha256: bytes
     idempotency_key: str | None = None
+    fingerprint: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ CREATE TABLE payment (
   method          TEXT NOT NULL,
   path            TEXT NOT NULL,
   body_sha256     BLOB NOT NULL,
+  fingerprint     BLOB NOT NULL,
   idempotency_key TEXT,
   network         TEXT NOT NULL,
   asset           TEXT NOT NULL,
@@ -40,6 +41,7 @@ CREATE TABLE payment (
   job             TEXT
 ) STRICT;
 CREATE INDEX payment_by_state ON payment (state, id);
+CREATE INDEX payment_in_doubt ON payment (fingerprint, id) WHERE state = 'unknown';
 
 -- One amount that somebody may take: an authorization (with wallet and nonce), or a call that
 -- the price table prices (without).

@@ -33,7 +33,7 @@ def measure(plan: Plan) -> list[Table]:
         for count in CONNECTIONS
         for who in ("by hand", "farebox")
     ]
-    columns = ("calls, of by hand", "calls per second", "p50 ms", "CPU ms per call", "its core")
+    columns = ("calls, of by hand", "calls per second", "p50 ms", "CPU ms per call", "core busy")
     return [Table("Paid calls", PART, columns, tuple(rows), _NOTES)]
 
 

@@ -12,7 +12,7 @@ from tests.bench.report import NOT_INSTALLED, Row, Table, spread, take_turns, ti
 PART = "relaying"
 _NOTES = """\
 Direct is the load and the provider alone, on the one core that they share in the other rows too.
-"Its core" is how busy the proxy's core was: near 1 the proxy was the limit, below it the load was,
+"Core busy" is how busy the proxy's core was: near 1 the proxy was the limit, below it the load was,
 and then CPU per call compares better than calls per second. nginx is one process that streams both
 ways; both write a line of log per request."""
 
@@ -44,13 +44,13 @@ def measure(plan: Plan) -> list[Table]:
         Table(
             "Free calls: GET, 32 connections",
             PART,
-            ("calls, of direct", "calls per second", "p50 ms", "CPU µs per call", "its core"),
+            ("calls, of direct", "calls per second", "p50 ms", "CPU µs per call", "core busy"),
             tuple(_rows(gets, _get_cells)),
         ),
         Table(
             "Free calls: POST of 2 kB, one connection",
             PART,
-            ("p50, of direct", "p50 ms", "p99 ms", "CPU µs per call", "its core"),
+            ("p50, of direct", "p50 ms", "p99 ms", "CPU µs per call", "core busy"),
             tuple(_rows(posts, _post_cells)),
             _NOTES,
         ),

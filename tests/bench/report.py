@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 NOT_INSTALLED: Final = "not installed"
+_TO: Final = "\N{EN DASH}"
+_TIMES: Final = "\N{MULTIPLICATION SIGN}"
 _INTRODUCTION: Final = """\
 # Benchmarks
 
@@ -77,14 +79,14 @@ def take_turns(rounds: int, ways: dict[str, Callable[[], T]]) -> dict[str, list[
 def spread(values: Sequence[float]) -> str:
     """The median, the least and the greatest."""
     low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{_number(middle)} ({_number(low)} – {_number(high)})"
+    return f"{_number(middle)} ({_number(low)} {_TO} {_number(high)})"
 
 
 def times(values: Sequence[float], others: Sequence[float]) -> str:
     """How many times the others the values are, round by round."""
     ratios = [value / other for value, other in zip(values, others, strict=True)]
     low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
-    return f"**{_number(middle)} ×** ({_number(low)} – {_number(high)})"
+    return f"**{_number(middle)} {_TIMES}** ({_number(low)} {_TO} {_number(high)})"
 
 
 def _line(cells: Iterable[str]) -> str:

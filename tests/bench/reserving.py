@@ -1,4 +1,4 @@
-"""What does it cost to count a payment before it is signed, and does it cost more as they add up?"""
+"""What does it cost to count a payment before it is signed, and does it grow with the ledger?"""
 
 import asyncio
 import secrets

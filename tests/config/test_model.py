@@ -248,3 +248,49 @@ def test_starter_is_valid() -> None:
     config = parse_config(STARTER.read_bytes(), STARTER).config
     assert list(config.providers) == ["blockrun"]
     assert config.caps.outstanding is not None
+
+
+GOOD = {
+    "a unix socket": "listen: unix:/run/farebox.sock",
+    "several doors": "listen: [127.0.0.1:8402, '[::1]:8402', localhost:8403, unix:/run/f.sock]",
+    "a door with tokens": f"clients: [{{name: a, token_sha256: '{HASH}'}}]\nlisten: 0.0.0.0:80",
+    "hosts": "allow_hosts: [Box.example, '[fd00::1]', 10.0.0.1]",
+    "a public URL": "public_url: https://me.example:8443/",
+    "a keystore": "wallet: {key: {keystore: a.json, password: {credential: b}}}",
+    "payees": "  x: {kind: sunra, base_url: 'https://x', pay: {pay_to: ['0x" + "A" * 40 + "']}}\n"
+    "wallet: {key: {env: K}}",
+    "a token of one's own": "networks: {'eip155:31337': {rpc_url: 'http://127.0.0.1:8545', assets: "
+    "[{address: '0x" + "b" * 40 + "', name: Test, version: '1', decimals: 18}]}}\n"
+    "wallet: {key: {file: k}}\n",
+    "prices": f"  x: {{{HTTP}, prices: [{{path: /x, usd: '0'}}, {{model: m, usd: '1'}}]}}",
+    "a jump": f"  x: {{{HTTP}, quote_jump: '1.5'}}",
+    "no routes at all": "routes: []",
+    "an exact route": "routes: [{path: /v1/x, provider: blockrun, pay_methods: []}]",
+    "JSON within": 'limits: {"drain_s": 0}',
+}
+
+
+@pytest.mark.parametrize("added", GOOD.values(), ids=GOOD)
+def test_good_config(added: str) -> None:
+    """What the documents promise to accept is accepted."""
+    assert loaded(f"{MINIMAL}{added}\n").config.caps.day == 2 * 10**6
+
+
+@pytest.mark.parametrize("ratio", ["1", "0.5", "x", "-3", "3x"])
+def test_jump_is_a_ratio_above_one(ratio: str) -> None:
+    """A quote may jump up only, and by a number."""
+    added = f"  x: {{{HTTP}, quote_jump: '{ratio}'}}\n"
+    ((path, _, _),) = problems_of(MINIMAL + added)
+    assert path == "providers.x.quote_jump"
+
+
+def test_network_without_a_token_is_named_with_the_known_ones() -> None:
+    """A network whose tokens nobody has described cannot be paid on, and the way out is said."""
+    added = (
+        f"  x: {{{HTTP}, pay: {{networks: ['eip155:8453', 'eip155:31337']}}}}\n"
+        "wallet: {key: {file: k}}\n"
+    )
+    ((path, line, message),) = problems_of(MINIMAL + added)
+    assert (path, line) == ("providers.x.pay.networks[1]", 4)
+    assert "networks.eip155:31337.assets" in message
+    assert "eip155:8453" in message

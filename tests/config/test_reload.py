@@ -213,3 +213,21 @@ async def test_directory_that_is_replaced(tmp_path: Path) -> None:
         await until(lambda: daemon.days == usd(3))
         replace(path, text(4))
         await until(lambda: daemon.days == usd(3, 4))
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_cancellation_that_meets_an_event(write: Write, steps: int) -> None:
+    """A watcher stops when told, also in the very step in which it learns of something."""
+    daemon = Daemon()
+    watcher = ConfigWatcher(read_config(write(text(2))), daemon.apply, lambda: 1.0)
+    task = asyncio.create_task(watcher.run())
+    watcher.poke()
+    await until(lambda: daemon.days == usd(2))
+    await asyncio.sleep(0.01)
+    watcher.poke()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=DEADLINE_S)
+    assert done
+    assert task.cancelled()

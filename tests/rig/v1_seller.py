@@ -3,7 +3,7 @@
 The official Python SDK sells in version 2 only. This one speaks version 1 in the way of the
 official `x402-express` 1.2.0 (verify, work, settle; every failure a 402 with its reason in the
 body), with the SDK's own version 1 models, and leaves every judgement to the official facilitator.
-`make test-slow` runs the real Express sellers. Run as `python -m tests.rig.v1_seller URL PAY_TO`.
+`make slow` runs the real Express sellers. Run as `python -m tests.rig.v1_seller URL PAY_TO`.
 """
 
 import base64

@@ -207,6 +207,20 @@ async def test_faults_at_the_submission_of_a_job(buyer: Buyer) -> None:
     assert buyer.spent == 0
 
 
+async def test_two_polls_at_once(buyer: Buyer) -> None:
+    """Two polls with payments of their own find a job done at once: one of them pays."""
+    query = "poll_fault=stall&fault_s=0.01"
+    submitted = await buyer.pay("POST", f"/v1/videos/generations?{query}", VIDEO)
+    buyer.clock.now += 2
+    url = submitted.json["poll_url"]
+    asked = await buyer.call("GET", url)
+    headers = [{"X-Payment": buyer.payment(asked)} for _ in range(2)]
+    both = await asyncio.gather(*(buyer.call("GET", url, None, header) for header in headers))
+    outcomes = sorted(answer.json["payment"]["status"] for answer in both)
+    assert outcomes == ["already_settled", "settled"]
+    assert buyer.spent == 450_000
+
+
 async def test_job_failed(buyer: Buyer) -> None:
     """BlockRun takes nothing for a job that fails."""
     submitted = await buyer.pay("POST", "/v1/videos/generations?fault=job_failed", VIDEO)

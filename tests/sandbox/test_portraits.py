@@ -258,6 +258,7 @@ async def test_realface_link_expires(buyer: Buyer) -> None:
     renewed = await buyer.call("POST", "/v1/realface/init", again)
     assert renewed.json["group_id"] == started.json["group_id"]
     assert (await buyer.call("GET", renewed.json["h5_link"])).status == 200
+    assert (await buyer.call("GET", started.json["h5_link"])).status == 404
 
 
 @pytest.mark.parametrize(

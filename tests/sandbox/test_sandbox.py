@@ -82,7 +82,7 @@ async def test_options(session: aiohttp.ClientSession, clock: Clock) -> None:
 @pytest.mark.parametrize("wrong", [{"job_s": -1.0}, {"balance": -1}, {"api_key": ""}])
 def test_options_that_cannot_be(wrong: dict[str, object]) -> None:
     """Options are checked when they are built."""
-    with pytest.raises(ValueError, match="api_key is not|at least 0"):
+    with pytest.raises(ValueError, match=r"api_key is not|at least 0"):
         SandboxOptions(**wrong)  # type: ignore[arg-type]  # on purpose
 
 

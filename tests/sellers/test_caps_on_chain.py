@@ -11,7 +11,7 @@ from tests.sellers.conftest import Start
 
 DAY_S = 86_400
 ALIVE_S = 600
-"""What is signed and not yet settled may be taken until it dies, and counts for a day from then."""
+"""A day's window may begin when an authorization dies, some minutes after it was signed."""
 
 
 async def test_cap_per_request(farebox: Start, chain: Chain, shop: Seller) -> None:
@@ -57,12 +57,10 @@ async def test_day_cap_holds_under_load(farebox: Start, chain: Chain, shop: Sell
     refused = [answer for answer in answers if answer.status != 200]
     assert len(refused) == 40
     assert {(answer.status, answer.error) for answer in refused} == {(429, "cap_day")}
-    assert all(0 < int(answer.headers["Retry-After"]) <= DAY_S + ALIVE_S for answer in refused)
+    waits = [int(answer.headers["Retry-After"]) for answer in refused]
+    assert DAY_S - ALIVE_S < min(waits) <= max(waits) < DAY_S + ALIVE_S
     assert chain.transfers_from(daemon.payer.address) == [PRICE] * 10
     assert len(shop.payments_by(daemon.payer.address)) == 10
-    await daemon.in_state("settled", 10)
-    later = await daemon.ask("GET", "/shop/paid")
-    assert DAY_S - ALIVE_S < int(later.headers["Retry-After"]) <= DAY_S
 
 
 async def test_day_cap_survives_a_restart(farebox: Start, chain: Chain, shop: Seller) -> None:

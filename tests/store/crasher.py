@@ -47,7 +47,8 @@ async def _fill(directory: Path, bytes_max: int) -> None:
         except LedgerUnavailableError:
             print("full", flush=True)
         try:
-            await books.ledger.probe()
+            while True:
+                await books.ledger.probe()
         except LedgerUnavailableError:
             print("not ready", flush=True)
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

@@ -33,7 +33,7 @@ async def test_read_only_file(books: Books) -> None:
     for attempt in attempts:
         with pytest.raises(LedgerUnavailableError, match="cannot be written"):
             await attempt
-    await pragma(books, "query_only = 0")
+    books.ledger._writer._connection.execute("PRAGMA query_only = 0")
     await books.ledger.probe()
     assert await books.ledger.state_of(before.payment) is State.RESERVED
     assert await books.exposure() == 10
@@ -167,7 +167,7 @@ class TestClosing:
         async with opened(tmp_path) as books:
             sales = [asyncio.ensure_future(books.reserve(1)) for _ in range(50)]
             await asyncio.sleep(0)
-        assert all(isinstance(await sale, Reserved) for sale in sales)
+        assert {type(verdict) for verdict in await gathered(*sales)} == {Reserved}
         assert rows(tmp_path, "SELECT held FROM balance") == [(50,)]
 
     async def test_too_late(self, tmp_path: Path) -> None:

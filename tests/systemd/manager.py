@@ -54,13 +54,24 @@ class Service:
 
     async def told(self, word: str) -> dict[str, str]:
         """Wait for a notice with this word in it, and give all of that notice."""
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(PATIENCE_S):
-            while True:
-                data = await loop.sock_recv(self._notices, DATAGRAM_BYTES_MAX)
-                notice = dict(line.split("=", 1) for line in data.decode().splitlines())
-                if word in notice:
-                    return notice
+            while word not in (notice := await self._next_notice()):
+                pass
+        return notice
+
+    async def _next_notice(self) -> dict[str, str]:
+        """Wait for a notice; a daemon that ends instead has its last words shown."""
+        loop = asyncio.get_running_loop()
+        hearing = asyncio.ensure_future(loop.sock_recv(self._notices, DATAGRAM_BYTES_MAX))
+        ending = asyncio.ensure_future(self.process.wait())
+        try:
+            await asyncio.wait((hearing, ending), return_when=asyncio.FIRST_COMPLETED)
+            if not hearing.done():
+                raise AssertionError(f"the daemon ended: {await self.ended()}")
+            return dict(line.split("=", 1) for line in hearing.result().decode().splitlines())
+        finally:
+            hearing.cancel()
+            ending.cancel()
 
     def untold(self) -> list[str]:
         """List the notices that have come and were not waited for."""

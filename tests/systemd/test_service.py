@@ -74,6 +74,15 @@ async def test_reload_that_needs_a_restart(home: Home) -> None:
         assert {cap["limit"] for cap in status["caps"]} == {"1.00", "20.00"}
 
 
+async def test_reload_and_stop_at_once(home: Home) -> None:
+    """A stop that meets a reload is not lost: the daemon sees both signals and ends."""
+    async with started(home.configure()) as service:
+        await service.told("READY")
+        for number in (signal.SIGSTOP, signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
+            service.signal(number)
+        assert (await service.ended())[0] == 0
+
+
 async def test_signs_of_life(home: Home) -> None:
     """With WATCHDOG_USEC the daemon says again and again that it is alive."""
     async with started(home.configure(), WATCHDOG_USEC="300000") as service:

@@ -85,11 +85,12 @@ class Malformed:
 
 def challenge_in_headers(headers: Headers) -> Challenge | Malformed | None:
     """Read the challenge that a 402's headers carry; None where there is no such header."""
-    values = {value for name in HEADER_NAMES for value in get_all(headers, name)}
+    spellings = [get_all(headers, name) for name in HEADER_NAMES]
+    values = {value for found in spellings for value in found}
     if not values:
         return None
-    if len(values) > 1:
-        return Malformed("two different challenge headers")
+    if len(values) > 1 or any(len(found) > 1 for found in spellings):
+        return Malformed("two challenge headers")
     (value,) = values
     if len(value) > HEADER_BYTES_MAX:
         return Malformed(f"the challenge header is larger than {HEADER_BYTES_MAX} bytes")

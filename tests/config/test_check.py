@@ -1,0 +1,292 @@
+"""`farebox check`, run as a process: verdicts, exit codes, explanations, and no secret shown."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from proxy.cli import main
+from proxy.cli.advice import advice
+from proxy.configfile import parse_config
+from proxy.store import Memory
+from proxy.store.memory import remember
+from proxy.store.schema import FILE_NAME, connect, migrate
+from tests.config.conftest import KEY, MINIMAL, Run, Write
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
+WALLET = 'wallet: {key: {file: "wallet.key"}}\n'
+PAID = MINIMAL.replace('/api"}', '/api", pay: {}}') + WALLET
+CANARY = "canary-5e1f"
+HTTP = "kind: http, base_url: 'https://x.example'"
+
+
+def test_good_config(run: Run, write: Write) -> None:
+    """A good config is fine: exit code 0, the wallet's address, no problems."""
+    write(KEY, "wallet.key")
+    path = write(PAID)
+    result = run("check", "--config", str(path), "--json")
+    answer = json.loads(result.stdout)
+    assert result.returncode == 0
+    assert (answer["ok"], answer["problems"], answer["warnings"]) == (True, [], [])
+    assert answer["path"] == str(path)
+    assert answer["wallet"].startswith("0x")
+    assert "is fine" in run("check", "--config", str(path), "--text").stdout
+
+
+def test_bad_config_has_every_problem_with_its_line(run: Run, write: Write) -> None:
+    """All problems come at once, with path and line, and exit code 2."""
+    path = write(MINIMAL + "routes: [{path: x, provider: y}]\nlimits: {drain_s: 010}\nx: 1\n")
+    result = run("--config", str(path), "check", "--text")
+    assert result.returncode == 2
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"{path}: 3 problems"
+    assert lines[1].startswith("  routes[0].path: ")
+    assert lines[1].endswith("(line 4)")
+    assert lines[2].startswith("  limits.drain_s: ")
+    assert lines[3].startswith("  x: unknown key")
+    answer = json.loads(run("check", "--config", str(path)).stdout)
+    assert [(p["path"], p["line"]) for p in answer["problems"]] == [
+        ("routes[0].path", 4),
+        ("limits.drain_s", 5),
+        ("x", 6),
+    ]
+
+
+def test_files_are_checked(run: Run, write: Write) -> None:
+    """A loose key file is a problem with the line that names it."""
+    write(KEY, "wallet.key", 0o644)
+    path = write(PAID)
+    answer = json.loads(run("check", "--config", str(path)).stdout)
+    (problem,) = answer["problems"]
+    assert (problem["path"], problem["line"]) == ("wallet.key.file", 4)
+    assert "0644" in problem["message"]
+    assert answer["wallet"] is None
+
+
+def test_key_that_is_none(run: Run, write: Write) -> None:
+    """A file that holds no key is a problem, without a word of what it holds."""
+    write(f"{CANARY}\n", "wallet.key")
+    result = run("check", "--config", str(write(PAID)), "--text")
+    assert result.returncode == 2
+    assert "does not hold a private key" in result.stdout
+    assert CANARY not in result.stdout + result.stderr
+
+
+def test_missing_and_loose_config(run: Run, write: Write, tmp_path: Path) -> None:
+    """No config, and one that others can write, are bad configs."""
+    result = run("check", "--text")
+    assert result.returncode == 2
+    assert "no such file" in result.stdout
+    result = run("check", "--text", FAREBOX_CONFIG=str(write(MINIMAL, mode=0o666)))
+    assert result.returncode == 2
+    assert "others can write" in result.stdout
+    assert not (tmp_path / "home").exists()
+
+
+def test_no_secret_in_any_output(run: Run, write: Write) -> None:
+    """Secrets of every source stay out of every output, whether the config is good or bad."""
+    write(KEY, "wallet.key")
+    write(f"{CANARY}-file", "api.key")
+    auth = (
+        f"  a: {{{HTTP}, auth: {{bearer: {{file: api.key}}}}}}\n"
+        f"  b: {{{HTTP}, auth: {{bearer: {{env: FAREBOX_TEST_KEY}}}}}}\n"
+    )
+    good = MINIMAL + auth + WALLET
+    environ = {"FAREBOX_TEST_KEY": f"{CANARY}-env"}
+    for text in (good, good + f"x: {CANARY}\n", f"{good}wallet: {CANARY}\n"):
+        path = str(write(text))
+        for arguments in (
+            ("check", "--config", path),
+            ("check", "--config", path, "--text"),
+            ("check", "--config", path, "--explain", "GET", "/v1/models"),
+        ):
+            result = run(*arguments, **environ)
+            assert result.returncode == (0 if text == good else 2), result.stderr
+            assert CANARY not in result.stdout + result.stderr
+            assert KEY[2:] not in result.stdout + result.stderr
+
+
+WARNED = {
+    "no prices": (
+        f"  p: {{{HTTP}, auth: {{bearer: {{env: A}}}}}}\nroutes: [{{path: /p, provider: p}}]",
+        "providers.p",
+        "not counted against caps",
+    ),
+    "neither": (
+        f"  p: {{{HTTP}}}\nroutes: [{{path: /p, provider: p}}]",
+        "providers.p",
+        "neither pay nor auth",
+    ),
+    "no route": (
+        f"  p: {{{HTTP}, auth: {{bearer: {{env: A}}}}, prices: []}}",
+        "providers.p",
+        "no route",
+    ),
+    "any payee": (
+        "  q: {kind: sunra, base_url: 'https://x', pay: {pay_to: any}}\nwallet: {key: {file: k}}",
+        "providers.q.pay.pay_to",
+        "any",
+    ),
+    "an unused wallet": ("wallet: {key: {file: k}}", "wallet", "never used"),
+    "a key for everybody": (
+        "  q: {kind: blockrun, base_url: 'https://x', pay: {}}\nwallet: {key: {env: K}}",
+        "wallet.key.env",
+        "environment",
+    ),
+    "a shadowed route": (
+        "routes: [{path: '/a/*', provider: auto}, {path: /a/b, provider: auto}]",
+        "routes[1].path",
+        "never matches",
+    ),
+    "caps upside down": (
+        "routes: [{path: '/a/*', provider: auto, caps: {hour: '3', week: '2'}}]",
+        "routes[0].caps.hour",
+        "above week",
+    ),
+}
+
+
+@pytest.mark.parametrize(("added", "path", "part"), WARNED.values(), ids=WARNED)
+def test_warning(added: str, path: str, part: str) -> None:
+    """What is allowed and may not be meant is told, with its place, and stops nothing."""
+    loaded = parse_config(f"{MINIMAL}{added}\n".encode(), Path("/x/config.yaml"))
+    warnings = loaded.place(advice(loaded.config))
+    (warning,) = (w for w in warnings if w.path == path and part in w.message)
+    assert warning.line is not None
+    # The minimal config pays nobody, which is told each time.
+    assert {w.path for w in warnings} <= {path, "providers.blockrun"}
+
+
+def test_limits_that_are_none() -> None:
+    """To have no limit by the day is allowed, and told."""
+    text = MINIMAL.replace('"1.00"', "none").replace('"2.00"', "none")
+    loaded = parse_config(text.encode(), Path("/x/config.yaml"))
+    found = [warning.path for warning in advice(loaded.config)]
+    assert found[:2] == ["caps.per_request", "caps.day"]
+
+
+def explain(*arguments: str, code: int = 0) -> dict[str, Any]:
+    """Where a request would go under the example config; in this process, which is quicker."""
+    result = CliRunner().invoke(main, ["check", "--config", str(EXAMPLE), "--explain", *arguments])
+    assert result.exit_code == code, result.output
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+@pytest.fixture
+def _private_example(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
+    """The example, as a file that is trusted whatever the checkout's modes are."""
+    monkeypatch.setattr("tests.config.test_check.EXAMPLE", write(EXAMPLE.read_text()))
+
+
+@pytest.mark.usefixtures("_private_example")
+def test_explain_a_paid_call(write: Write) -> None:
+    """A call is told its route, provider, reason, URL, payment and caps."""
+    body = write('{"model": "bytedance/seedance-2.0", "prompt": "x"}', "body.json")
+    answer = explain("post", "/api/v1/videos/generations?a=b", "--body", str(body))
+    assert answer["method"] == "POST"
+    assert answer["route"] == "/v1/videos/*"
+    assert answer["provider"] == "blockrun"
+    assert "seedance-2.0" in answer["why"]
+    assert answer["upstream"] == "https://blockrun.ai/api/v1/videos/generations?a=b"
+    assert answer["payment"].startswith("a 402 is paid")
+    assert {"scope": "provider:blockrun", "window": "day", "limit": "10.00"} in answer["caps"]
+
+
+@pytest.mark.usefixtures("_private_example")
+def test_explain_a_call_with_a_key(write: Write) -> None:
+    """A provider with a key and prices: the table says what counts against the caps."""
+    body = write('{"model": "bytedance/seedance-2.0-fast-relay", "duration": 10}', "body.json")
+    answer = explain("POST", "/v1/videos/generations", "--body", str(body))
+    assert (answer["provider"], answer["price"]) == ("sunra", "$2.00, from the table")
+    answer = explain("POST", "/v1/video/generations")
+    assert answer["provider"] == "pomex"
+    assert "unknown" in answer["price"]
+
+
+@pytest.mark.usefixtures("_private_example")
+def test_explain_a_header_and_a_stripped_prefix() -> None:
+    """Headers decide as they would on the wire, and a prefix is taken off."""
+    answer = explain("POST", "/v1/videos/generations", "--header", "Farebox-Provider: pomex")
+    assert (answer["provider"], answer["why"]) == ("pomex", "Farebox-Provider")
+    answer = explain("GET", "/shop/item/1")
+    assert answer["upstream"] == "https://shop.example/item/1"
+
+
+@pytest.mark.usefixtures("_private_example")
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/nowhere", "no_route"),
+        ("/v1/../x", "bad_path"),
+        ("/v1/videos/generations/zz", "job_unknown"),
+    ],
+)
+def test_explain_a_refusal(path: str, code: str) -> None:
+    """A request that would be refused is told the code, and the exit code is 1."""
+    assert explain("GET", path, code=1)["code"] == code
+
+
+def test_explain_remembers_jobs(write: Write, tmp_path: Path) -> None:
+    """A job that the ledger knows belongs to whoever gave it out, as it does on the wire."""
+    both = "  pomex: {kind: pomex, base_url: 'https://x', auth: {bearer: {env: A}}}\nstate_dir: .\n"
+    path = str(write(MINIMAL + both))
+    with closing(connect(tmp_path / FILE_NAME)) as db:
+        migrate(db)
+        remember(db, [Memory(id="cgt-1", kind="job", provider="pomex")], now=1)
+    target = "/v1/videos/generations/cgt-1"
+    result = CliRunner().invoke(main, ["check", "--config", path, "--explain", "GET", target])
+    answer = json.loads(result.output)
+    assert (answer["provider"], answer["why"]) == ("pomex", "a job that it gave out")
+
+
+def test_explain_with_a_broken_ledger(write: Write) -> None:
+    """A ledger that cannot be read is a fault: a guess without it might be wrong."""
+    path = str(write(MINIMAL + "state_dir: .\n"))
+    write("not a database, but long enough to have a header of one" * 40, FILE_NAME)
+    target = "/v1/videos/generations/cgt-1"
+    result = CliRunner().invoke(main, ["check", "--config", path, "--explain", "GET", target])
+    assert result.exit_code == 1
+    assert "the ledger cannot be read" in result.output
+
+
+@pytest.mark.usefixtures("_private_example")
+def test_explain_in_words(run: Run) -> None:
+    """A person reads one line for each thing."""
+    result = run("check", "--text", "--config", str(EXAMPLE), "--explain", "GET", "/v1/models")
+    assert result.stdout.splitlines()[:3] == [
+        "GET /v1/models",
+        "  route     /v1/*",
+        "  provider  blockrun",
+    ]
+    assert "goes through unpaid" in result.stdout
+
+
+def test_wrong_usage(run: Run, write: Write) -> None:
+    """What makes no sense together is wrong usage, code 2, on stderr."""
+    path = str(write(MINIMAL))
+    for arguments in (
+        ("check", "--config", path, "--body", path),
+        ("check", "--config", path, "--explain", "GET"),
+        ("check", "--config", path, "--explain", "GET", "/", "--header", "nothing"),
+        ("check", "extra"),
+        ("chekc",),
+    ):
+        result = run(*arguments)
+        assert result.returncode == 2
+        assert "Error: " in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_version_and_help_import_little(run: Run) -> None:
+    """The version is told without a config, and the help without any command's libraries."""
+    result = run("version")
+    assert json.loads(result.stdout).keys() == {"version"}
+    assert run("--text", "version").stdout.startswith("farebox ")
+    result = run("--help")
+    assert result.returncode == 0
+    for command in ("serve", "init", "check", "status", "payments", "wallet", "pause", "version"):
+        assert f"\n  {command} " in result.stdout

@@ -1,0 +1,297 @@
+"""The ledger against a naive model of it: a list of holds, summed from scratch each time.
+
+The promise under test: for every cap, what was taken plus what could still be taken never passes
+it, whatever happens in whatever order, with the clock running, jumping back, and the process dying.
+"""
+
+import asyncio
+import shutil
+import sqlite3
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from proxy.core.errors import Refusal
+from proxy.core.ledger import (
+    CREDITED,
+    DEATH_MARGIN_S,
+    OPEN,
+    TRANSITIONS,
+    WINDOWS,
+    Evidence,
+    Limit,
+    State,
+)
+from proxy.core.money import format_usd
+from proxy.store import Ledger, Reserved, views
+from tests.store.books import Books, Clock, limit
+
+SCOPES = ("all", "provider:p", "client:a")
+T = TypeVar("T")
+SHELF = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where syncing costs nothing: hundreds of ledgers are made here."""
+
+PRE = precondition(lambda machine: bool(machine.rows))
+"""Nothing is interesting before the first hold."""
+
+CAPS = (100, 1000, 60, 200, 10**9)
+WINDOW_NAMES = ("per_request", *WINDOWS, "total", "outstanding")
+
+
+@dataclass
+class Row:
+    """A hold, as the model has it."""
+
+    reserved: Reserved
+    usd: int
+    scopes: tuple[str, ...]
+    death: int
+    created_at: int
+    state: State = State.RESERVED
+    booked: bool = False
+
+
+class Machine(RuleBasedStateMachine):
+    """Drives a real ledger on a real file, and the model beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = Path(tempfile.mkdtemp(prefix="ledger-", dir=SHELF))
+        self.runner = asyncio.Runner()
+        self.clock = Clock()
+        self.books = Books(self.open(self.place), self.clock)
+        self.rows: list[Row] = []
+        self.latest = 0
+        self.limits: tuple[Limit, ...] = ()
+        self.crashes = 0
+
+    def run(self, work: Any) -> Any:
+        """Wait for something of the ledger's."""
+        return self.runner.run(work)
+
+    def open(self, place: Path) -> Ledger:
+        """Open the ledger. Syncing is left out: it makes the same file, only slower."""
+        ledger: Ledger = self.run(Ledger.open(place, self.clock))
+        ledger._writer._connection.execute("PRAGMA synchronous = OFF")
+        return ledger
+
+    def teardown(self) -> None:
+        """Close everything and clean up."""
+        self.run(self.books.ledger.close())
+        self.runner.close()
+        shutil.rmtree(self.place)
+
+    # The model.
+
+    def now(self) -> int:
+        """The ledger's time."""
+        self.latest = max(self.latest, int(self.clock.now))
+        return self.latest
+
+    def book(self) -> int:
+        """What any look at the sums does: those who died are written down as dead."""
+        now = self.now()
+        for row in self.rows:
+            row.booked |= row.death <= now and row.state not in CREDITED
+        return now
+
+    def counted(self, wall: Limit, now: int) -> int:
+        """What counts under a cap: the sum over all holds that may have moved in its window."""
+        return sum(row.usd for row in self.rows if self.counts(row, wall, now))
+
+    def counts(self, row: Row, wall: Limit, now: int) -> bool:
+        """Whether one hold counts under a cap."""
+        if row.state in CREDITED or wall.scope not in row.scopes or wall.window == "per_request":
+            return False
+        if wall.window == "total":
+            return True
+        if wall.window == "outstanding":
+            return row.state in OPEN and row.death > now
+        return row.death > now - WINDOWS[wall.window]
+
+    def verdict(self, usd: int, walls: tuple[Limit, ...], now: int) -> Limit | None:
+        """The first cap that a price does not fit under."""
+        return next((w for w in walls if self.counted(w, now) + usd > w.usd), None)
+
+    # What happens.
+
+    @initialize(caps=st.lists(st.sampled_from(CAPS), min_size=21, max_size=21))
+    def set_caps(self, caps: list[int]) -> None:
+        """Cap everything, each by another amount; the caps stay as they are."""
+        pairs = [(scope, window) for scope in SCOPES for window in WINDOW_NAMES]
+        self.limits = tuple(
+            limit(window, cap, scope) for (scope, window), cap in zip(pairs, caps, strict=True)
+        )
+
+    @rule(
+        usd=st.integers(0, 60),
+        scopes=st.sets(st.sampled_from(SCOPES[1:])),
+        life_s=st.sampled_from([1, 15, 300, 1800, 86_400]),
+        again=st.none() | st.integers(0, 50),
+    )
+    def reserve(self, usd: int, scopes: set[str], life_s: int, again: int | None) -> None:
+        """Reserve under all caps that apply, now and then for a payment that has a hold already."""
+        named = ("all", *sorted(scopes))
+        walls = tuple(wall for wall in self.limits if wall.scope in named)
+        now = self.book()
+        lag_s = now - int(self.clock.now)
+        changes: dict[str, Any] = {
+            "scopes": named,
+            "valid_before": int(self.clock.now) + life_s,
+            "amount": 1,
+        }
+        earlier = None if again is None or not self.rows else self.rows[again % len(self.rows)]
+        if earlier is not None:
+            changes["payment"] = earlier.reserved.payment
+        wall = self.verdict(usd, walls, now)
+        got = self.run(self.books.reserve(usd, *walls, **changes))
+        if wall is not None:
+            assert isinstance(got, Refusal)
+            assert got.code == wall.code
+            self.check_retry_after(got.retry_after_s, usd, wall, now)
+        elif earlier is not None and self.blocked(earlier.reserved.payment, now):
+            assert isinstance(got, Refusal)
+            assert got.code == "payment_pending"
+        else:
+            assert isinstance(got, Reserved)
+            death = int(self.clock.now) + life_s + lag_s + DEATH_MARGIN_S
+            self.rows.append(Row(got, usd, named, death, now))
+
+    @rule(usd=st.integers(1, 40))
+    def buy(self, usd: int) -> None:
+        """The usual case: something new for a client, alive for five minutes."""
+        self.reserve(usd, {"client:a"}, 300, None)
+
+    def blocked(self, payment: str, now: int) -> bool:
+        """Whether a payment has an authorization that is alive, or that was taken."""
+        mine = [row for row in self.rows if row.reserved.payment == payment]
+        return any(
+            row.state is State.SETTLED or (row.death > now and row.state not in CREDITED)
+            for row in mine
+        )
+
+    def check_retry_after(self, wait_s: int | None, usd: int, wall: Limit, now: int) -> None:
+        """At the promised time it fits, a second before it does not, if nothing else happens."""
+        if usd > wall.usd or wall.window in ("per_request", "total"):
+            assert wait_s is None
+            return
+        assert wait_s is not None
+        assert wait_s >= 1
+        assert self.counted(wall, now + wait_s) + usd <= wall.usd
+        assert self.counted(wall, now + wait_s - 1) + usd > wall.usd
+
+    @PRE
+    @rule(usd=st.integers(0, 100), number=st.integers(0, 20))
+    def ask(self, usd: int, number: int) -> None:
+        """A dry run decides as the model does."""
+        wall = self.limits[number]
+        now = self.book()
+        refused = self.run(self.books.ledger.would_admit(limit("day", usd).usd, [wall]))
+        assert (refused is not None) is (self.verdict(usd, (wall,), now) is not None)
+
+    @PRE
+    @rule(which=st.integers(0, 200), evidence=st.sampled_from(Evidence))
+    def resolve(self, which: int, evidence: Evidence) -> None:
+        """Some evidence turns up about some hold, often about the newest."""
+        row = self.rows[-1 - which % len(self.rows)]
+        after = TRANSITIONS[row.state].get(evidence)
+        if after is None:
+            return
+        assert self.run(_waited(self.books.ledger.resolve(row.reserved, evidence))) is after
+        row.state = after
+
+    @PRE
+    @rule(seconds=st.sampled_from([1, 60, 360, 1800, 3599, 3600, 86_400, 604_800]))
+    def time_passes(self, seconds: int) -> None:
+        """The clock runs."""
+        self.clock.now += seconds
+
+    @PRE
+    @rule(
+        which=st.integers(0, 200),
+        window_s=st.sampled_from([0, *WINDOWS.values()]),
+        offset_s=st.sampled_from([-1, 0, 1]),
+    )
+    def until_an_edge(self, which: int, window_s: int, offset_s: int) -> None:
+        """The clock runs to about the moment when a hold dies or leaves a window."""
+        row = self.rows[which % len(self.rows)]
+        self.clock.now = max(self.clock.now, row.death + window_s + offset_s)
+
+    @PRE
+    @rule(seconds=st.sampled_from([1, 100, 4000, 100_000]))
+    def clock_is_set_back(self, seconds: int) -> None:
+        """Somebody corrects the clock."""
+        self.clock.now -= seconds
+
+    @PRE
+    @rule(crash=st.booleans())
+    def restart(self, crash: bool) -> None:
+        """The daemon is restarted, or dies and leaves its files as they were at that moment."""
+        if crash:
+            self.crashes += 1
+            copy = shutil.copytree(self.place, f"{self.place}-{self.crashes}")
+            self.run(self.books.ledger.close())
+            shutil.rmtree(self.place)
+            self.place = Path(copy)
+        else:
+            self.run(self.books.ledger.close())
+        self.books.ledger = self.open(self.place)
+        for row in self.rows:
+            if row.state in (State.RESERVED, State.SENT):
+                row.state = State.UNKNOWN
+        booked = [row.death for row in self.rows if row.booked]
+        first = {row.reserved.payment: row.created_at for row in reversed(self.rows)}
+        self.latest = max([0, *first.values(), *booked])
+
+    # What must hold at all times.
+
+    @invariant()
+    def sums_are_the_models(self) -> None:
+        """Every cap's sums, and the exposure, are what adding up from scratch gives."""
+        if not self.limits:
+            return
+        now = self.book()
+        for wall, found in zip(
+            self.limits, self.run(self.books.ledger.usage(self.limits)), strict=True
+        ):
+            counted = self.counted(wall, now)
+            assert counted <= wall.usd
+            live = self.counted(limit("outstanding", 0, wall.scope), now)
+            live = 0 if wall.window == "per_request" else live
+            assert (found["free"], found["live"], found["settled"]) == (
+                format_usd(wall.usd - counted),
+                format_usd(live),
+                format_usd(counted - live),
+            )
+        sums = self.run(_waited(self.books.ledger._writer.submit(_exposure_and_spent)))
+        everything = sum(row.usd for row in self.rows if row.state not in CREDITED)
+        spent = sum(row.usd for row in self.rows if row.state is State.SETTLED)
+        assert sums == (everything, spent)
+
+
+def _exposure_and_spent(db: sqlite3.Connection) -> tuple[int, int]:
+    return views.exposure(db), views.spent(db)
+
+
+async def _waited(future: asyncio.Future[T]) -> T:
+    return await future
+
+
+Machine.TestCase.settings = settings(
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestMachine = Machine.TestCase
