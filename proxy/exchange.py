@@ -120,7 +120,7 @@ class Exchange:
         return await self._finish(visit, self._buy(visit, wallet, terms))
 
     async def _finish(self, visit: Visit, work: Coroutine[Any, Any, Delivered]) -> Reply:
-        """Do paid work to its end; if the client goes, its answer is kept for whoever asks again."""
+        """Do paid work to its end; if the client goes, its answer is kept for the next who asks."""
         keep = partial(self._unclaimed.keep, visit)
         reply, job = await self._shield.finish(work, keep)
         return reply if job is None else await self._jobs.follow(visit, job, reply)
