@@ -144,7 +144,8 @@ async def _stop(process: Process) -> None:
         return
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), STOP_S)
+        async with asyncio.timeout(STOP_S):
+            await process.wait()
     except TimeoutError:
         raise DeviationError(f"the daemon did not end within {STOP_S:.0f} s") from None
     finally:

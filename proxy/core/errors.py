@@ -54,7 +54,7 @@ STATUS: Final[dict[str, int]] = {
 }
 """Every code of the daemon's own answers and the HTTP status that goes with it."""
 
-_TYPES: Final = {4: "invalid_request_error", 5: "upstream_error"}
+_OUR_FAULT: Final = (500, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,9 @@ class Refusal:
             ("cap_", "price_", "payee_", "asset_", "network_", "scheme_", "quote_")
         ):
             return "payment_refused"
-        return _TYPES[self.status // 100]
+        if self.status in _OUR_FAULT:
+            return "daemon_error"
+        return "invalid_request_error" if self.status < _OUR_FAULT[0] else "upstream_error"
 
 
 class Refused(Exception):  # noqa: N818 - it carries a refusal, which is no error of ours

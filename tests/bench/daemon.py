@@ -138,10 +138,13 @@ def _config(home: Path, port: int, upstream: int) -> Path:
             {"path": f"{PAID}/*", "provider": "paid"},
         ],
     }
-    for path, text in ((home / "wallet.key", KEY), (home / "config.json", json.dumps(document))):
+    # The daemon watches the config's folder: what it writes itself must not lie beside it.
+    folder = home / "config"
+    folder.mkdir()
+    for path, text in ((home / "wallet.key", KEY), (folder / "config.json", json.dumps(document))):
         path.touch(mode=0o600)
         path.write_text(text)
-    return home / "config.json"
+    return folder / "config.json"
 
 
 def _environment() -> dict[str, str]:
