@@ -24,7 +24,7 @@ _SECRET_NAME: Final = re.compile(
     r"(?:.*_)?(?:authorization|cookie|key|mnemonic|passphrase|password|secret|seed|signature|token)"
     r"|(?:x_)?payment_(?:signature|header|payload)|x_payment"
 )
-_PUBLIC_NAME: Final = re.compile(r"(?:.*_)?(?:hash|nonce|sha256|tx)")
+_PUBLIC_NAME: Final = re.compile(r"(?:.*_)?(?:digest|hash|nonce|sha256|tx)")
 _ALWAYS: Final = (
     r"0x[0-9a-fA-F]{130,}"  # a signature
     r"|fbx_[A-Za-z0-9_-]+"  # a client's token
@@ -70,6 +70,7 @@ def configure(
             ],
         )
     )
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)

@@ -16,7 +16,7 @@ import structlog
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers
 from proxy.core.ledger import Evidence, Limit, State, step
-from proxy.core.money import USD_DECIMALS, Usd, format_units
+from proxy.core.money import USD_DECIMALS, Usd, format_units, usd_of
 from proxy.core.x402.authorization import (
     Authorization,
     authorize,
@@ -276,6 +276,8 @@ class Payer:
         self._later(purchase, evidence, tx=tx, note=note, http_status=http_status)
         if purchase.state is not before:
             self._metrics.payment(purchase.state)
+            if purchase.state is State.SETTLED:
+                self._metrics.spent(usd_of(purchase.amount, purchase.decimals))
 
     def _later(
         self,

@@ -62,18 +62,19 @@ class Status:
             "version": __version__,
         }
 
-    def metrics(self) -> bytes:
-        """The metrics, with the sums as they were when they last changed."""
+    async def metrics(self) -> bytes:
+        """The metrics: counters as they were counted, sums and caps as they are now."""
+        self._metrics.exposure(await self._ledger.read(views.exposure))
+        limits = all_limits(self._snapshot().config)
+        self._metrics.caps({(limit.scope, limit.window): limit.usd for limit in limits})
+        self._metrics.reloaded(ok=self._reload().ok)
         return self._metrics.render()
 
     async def status(self) -> dict[str, Any]:
         """Version, wallet, switch, caps, counts of payments by state, config."""
         limits = all_limits(self._snapshot().config)
         caps = await self._ledger.usage(limits)
-        counts, paused, exposure = await self._ledger.read(
-            lambda db: (views.counts(db), views.paused(db), views.exposure(db))
-        )
-        self._metrics.exposure(exposure)
+        counts, paused = await self._ledger.read(lambda db: (views.counts(db), views.paused(db)))
         reload = self._reload()
         return {
             "version": __version__,
@@ -110,16 +111,7 @@ class Status:
 
     async def begin(self) -> None:
         """Give the metrics what the ledger knows from earlier runs."""
-        spent, exposure = await self._ledger.read(lambda db: (views.spent(db), views.exposure(db)))
-        self._metrics.spent(spent)
-        self._metrics.exposure(exposure)
-        self.reloaded()
-
-    def reloaded(self) -> None:
-        """Give the metrics the caps that are in force now."""
-        limits = all_limits(self._snapshot().config)
-        self._metrics.caps({(limit.scope, limit.window): limit.usd for limit in limits})
-        self._metrics.reloaded(ok=self._reload().ok)
+        self._metrics.spent(await self._ledger.read(views.spent))
 
     def _address(self) -> str | None:
         wallet = self._snapshot().wallet

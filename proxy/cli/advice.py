@@ -17,6 +17,7 @@ def advice(config: Config) -> Iterator[Problem]:
     yield from _about_caps(config)
     yield from _about_providers(config)
     yield from _about_routes(config)
+    yield from _about_the_future(config)
 
 
 def _about_wallet(config: Config) -> Iterator[Problem]:
@@ -71,3 +72,20 @@ def _about_routes(config: Config) -> Iterator[Problem]:
             if matches(other.path, route.path):
                 yield Problem(f"routes[{index}].path", f"never matches: routes[{earlier}] is first")
                 break
+
+
+def _about_the_future(config: Config) -> Iterator[Problem]:
+    """Name the keys that are understood and do nothing yet: nobody is to rely on them."""
+    message = "has no effect in this version"
+    if "idempotency" in config.model_fields_set:
+        yield Problem("idempotency", message)
+    if config.public_url is not None:
+        yield Problem("public_url", message)
+    for network, facts in config.networks.items():
+        if facts.rpc_url is not None:
+            yield Problem(f"networks.{network}.rpc_url", message)
+    for name, provider in config.providers.items():
+        if provider.quote_jump is not None:
+            yield Problem(f"providers.{name}.quote_jump", message)
+        if provider.extra_fields:
+            yield Problem(f"providers.{name}.extra_fields", message)

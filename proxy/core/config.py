@@ -18,11 +18,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     field_validator,
     model_validator,
 )
 
-from proxy.core.money import Usd, parse_usd
+from proxy.core.money import Usd, format_usd, parse_usd
 from proxy.core.x402.assets import BUILT_IN, Asset, AssetTable, chain_id, is_address
 
 Kind = Literal["blockrun", "sunra", "pomex", "http"]
@@ -139,8 +140,9 @@ def _one_or_many(value: object) -> object:
 
 T = TypeVar("T")
 Many = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
-Dollars = Annotated[Usd, BeforeValidator(_dollars)]
-Limit = Annotated[Usd | None, BeforeValidator(_dollars_or_none)]
+_IN_DOLLARS = PlainSerializer(format_usd, return_type=str, when_used="json-unless-none")
+Dollars = Annotated[Usd, BeforeValidator(_dollars), _IN_DOLLARS]
+Limit = Annotated[Usd | None, BeforeValidator(_dollars_or_none), _IN_DOLLARS]
 Address = Annotated[str, BeforeValidator(_address)]
 Network = Annotated[str, BeforeValidator(_network)]
 Name = Annotated[str, AfterValidator(_name)]

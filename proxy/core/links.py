@@ -48,16 +48,18 @@ def _members(text: str) -> Iterator[tuple[str, Any, int, int]]:
     if text[at] != "{":
         return
     at = _skip(text, at + 1)
-    while text[at] == '"':
+    more = text[at] != "}"
+    while more:
         key, at = _DECODER.raw_decode(text, at)
         at = _skip(text, at)
-        if text[at] != ":":
-            raise JSONDecodeError("expected a colon", text, at)
+        if not isinstance(key, str) or text[at] != ":":
+            raise JSONDecodeError("expected a member", text, at)
         start = _skip(text, at + 1)
         value, end = _DECODER.raw_decode(text, start)
         yield key, value, start, end
         at = _skip(text, end)
-        if text[at] == ",":
+        more = text[at] == ","
+        if more:
             at = _skip(text, at + 1)
     if text[at] != "}":
         raise JSONDecodeError("expected the end of the object", text, at)

@@ -39,7 +39,7 @@ class Admin(Protocol):
         """The short health report that other payment proxies give."""
         ...
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """The metrics in Prometheus' text format."""
         ...
 
@@ -89,7 +89,7 @@ class Pages:
         if path == "/":
             return Reply(HTTPStatus.OK, phrase(HTTPStatus.OK), _PAGE_HEADERS, _PAGE)
         if path == "/metrics":
-            return _metrics_reply(self._admin.metrics())
+            return _metrics_reply(await self._admin.metrics())
         if path == "/readyz":
             ready, document = await self._admin.readyz()
             return json_reply(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, document)

@@ -20,7 +20,7 @@ from proxy.gate.admin import Pages
 from proxy.gate.answer import Answer
 from proxy.gate.body import IncomingBody
 from proxy.gate.connection import Bounds, Connection
-from proxy.gate.guard import Admitted, Head, check, is_own_page
+from proxy.gate.guard import CALLBACK_PREFIX, Admitted, Head, check, is_own_page
 from proxy.gate.refusals import overloaded_reply, refusal_reply
 from proxy.gate.respond import Delivery, send
 
@@ -155,6 +155,9 @@ class Handler:
 
     async def _reply(self, request: Request) -> Reply:
         try:
+            if request.method == "GET" and request.path.startswith(CALLBACK_PREFIX):
+                # Anybody may knock here, so what knocks is never passed on to a provider.
+                raise Refused(Refusal("no_route", "nothing waits for this callback"))  # noqa: TRY301
             if is_own_page(request.path):
                 return await self._pages.answer(
                     request.method, request.path, request.query, request.id

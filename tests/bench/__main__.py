@@ -45,7 +45,7 @@ def main() -> None:
         facts,
         command=" ".join(("python -m tests.bench", *sys.argv[1:])),
         date=f"{datetime.now(UTC):%Y-%m-%d}",
-        rounds=f"{scale.rounds} of them ({scale.bulk_rounds} for memory)",
+        rounds=f"{scale.rounds} rounds ({scale.bulk_rounds} for memory)",
     )
     if output is None:
         sys.stdout.write(text)

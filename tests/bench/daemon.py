@@ -148,8 +148,8 @@ def _config(home: Path, port: int, upstream: int) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without coverage's hooks and with compiled modules kept, as at a user's."""
-    dropped = ("COVERAGE_", "PYTHONDONTWRITEBYTECODE")
+    """Ours, without what would change a daemon; compiled modules are kept, as at a user's."""
+    dropped = ("COVERAGE_", "FAREBOX_", "LISTEN_", "NOTIFY_", "PYTHONDONTWRITEBYTECODE")
     return {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
 
 

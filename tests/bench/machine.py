@@ -10,12 +10,16 @@ import shutil
 import sqlite3
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
+
+if sys.platform != "linux":
+    raise SystemExit("the benchmarks need Linux: they read /proc and choose their cores")
 
 ALL_CORES: Final = frozenset(os.sched_getaffinity(0))
 PROXY_CORES: Final = frozenset(sorted(ALL_CORES)[:1])
@@ -88,6 +92,6 @@ def _cpu_model() -> str:
 def _nginx_version() -> str:
     path = nginx_path()
     if path is None:
-        return "not installed"
+        return "not installed; `apt-get install nginx-light` adds its rows"
     said = subprocess.run([path, "-v"], capture_output=True, text=True, check=True).stderr
     return said.strip().rpartition("/")[2]

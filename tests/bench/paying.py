@@ -13,7 +13,7 @@ _SETTLED = 'farebox_payments_total{state="settled"}'
 _NOTES = """\
 A call is a POST of 2 kB. By hand it is the same two requests to the provider on one connection, the
 second with a header as long as a payment, which nobody made. Through farebox it is one request, and
-the daemon does the rest, a durable reservation under ten caps included. Every call was settled in
+the daemon does the rest, a durable reservation under seven caps included. Every call was settled in
 its ledger."""
 
 

@@ -5,6 +5,7 @@ taken; so they say more than the quotient of two medians would.
 """
 
 import statistics
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -13,15 +14,13 @@ T = TypeVar("T")
 NOT_INSTALLED: Final = "not installed"
 _TO: Final = "\N{EN DASH}"
 _TIMES: Final = "\N{MULTIPLICATION SIGN}"
-_INTRODUCTION: Final = """\
-# Benchmarks
-
-Written by `{command}` on {date}. To read it: a cell is the median of several rounds with the least
-and the greatest in brackets, {rounds}. All that a table compares took turns within
-each round, on loopback, the proxy on one core and the load with the provider on the other. Ratios
-carry over to other machines roughly; absolute numbers do not, and where brackets are wide the
-machine was busy. There are no targets here, and nothing fails for being slow.
-"""
+_WIDTH: Final = 100
+_HOW_TO_READ: Final = """\
+Written by `{command}` on {date}. A cell is the median of {rounds}, with the least and the greatest
+in brackets. All that a table compares took turns within each round, on loopback, the proxy on one
+core and the load with the provider on the others. Ratios are taken within a round; they carry over
+to other machines roughly, absolute numbers do not, and where brackets are wide the machine was
+busy. There are no targets here, and nothing fails for being slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +54,16 @@ class Table:
         for row in self.rows:
             blanks = ("",) * (width - len(row.cells))
             lines.append(_line((row.name, *row.cells, *blanks)))
-        return "\n".join((*lines, *(("", self.notes) if self.notes else ())))
+        return "\n".join((*lines, *(("", _filled(self.notes)) if self.notes else ())))
 
 
 def document(
     tables: Iterable[Table], facts: dict[str, str], *, command: str, date: str, rounds: str
 ) -> str:
     """The whole report in Markdown."""
-    head = _INTRODUCTION.format(command=command, date=date, rounds=rounds)
+    how = _HOW_TO_READ.format(command=command, date=date, rounds=rounds)
     machine = "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
-    return "\n\n".join((head.strip(), machine, *map(str, tables))) + "\n"
+    return "\n\n".join(("# Benchmarks", _filled(how), machine, *map(str, tables))) + "\n"
 
 
 def take_turns(rounds: int, ways: dict[str, Callable[[], T]]) -> dict[str, list[T]]:
@@ -89,11 +88,17 @@ def times(values: Sequence[float], others: Sequence[float]) -> str:
     return f"**{_number(middle)} {_TIMES}** ({_number(low)} {_TO} {_number(high)})"
 
 
+def _filled(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
 def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
 def _number(value: float) -> str:
+    if value == 0:
+        return "0"
     for least, decimals in ((100, 0), (10, 1), (0.1, 2)):
         if value >= least:
             return f"{value:,.{decimals}f}"

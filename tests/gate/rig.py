@@ -80,7 +80,7 @@ class FakeAdmin:
         """See `Admin`."""
         return {"status": "ok", "wallet": None}
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """See `Admin`."""
         return self._metrics.render()
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from proxy.store import SchemaError, schema
-from tests.store.books import Clock, Ledger, opened, rows
+from proxy.store.ledger import Ledger
+from tests.store.books import Clock, opened, rows
 
 TABLES = {"payment", "hold", "balance", "taken", "pin", "memory", "pause"}
 
@@ -19,12 +20,13 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     connection = schema.connect(tmp_path / schema.FILE_NAME)
     schema.migrate(connection)
     connection.execute(
-        "INSERT INTO payment VALUES"
-        " ('p', 1, NULL, 's', 'r', 'POST', '/', x'00', NULL, 'n', 'a', 6, 'x', '1', 1, 'sent',"
-        " '', '', NULL, NULL)"
+        "INSERT INTO payment (id, created_at, provider, route, method, path, body_sha256,"
+        " fingerprint, network, asset, decimals, pay_to, amount, usd, state) VALUES"
+        " ('p', 1, 's', 'r', 'POST', '/', x'00', x'00', 'n', 'a', 6, 'x', '1', 1, 'sent')"
     )
     connection.execute(
-        "INSERT INTO hold VALUES (1, 'p', 'w', zeroblob(32), 0, 1, 0, 1, 'sent', '[]', '{}', 0)"
+        "INSERT INTO hold (id, payment, wallet, nonce, valid_after, valid_before, lag_s, usd,"
+        " state, scopes, terms) VALUES (1, 'p', 'w', zeroblob(32), 0, 1, 0, 1, 'sent', '', '')"
     )
     yield connection
     connection.close()
@@ -123,7 +125,8 @@ def test_reading_makes_no_file(tmp_path: Path) -> None:
         "UPDATE hold SET lag_s = -1",
         "UPDATE hold SET booked = 2",
         "UPDATE hold SET payment = 'nobody'",
-        "INSERT INTO hold SELECT 2, payment, wallet, nonce, 0, 1, 0, 1, state, '', '', 0 FROM hold",
+        "INSERT INTO hold (payment, wallet, nonce, valid_after, valid_before, lag_s, usd, state,"
+        " scopes, terms) SELECT payment, wallet, nonce, 0, 1, 0, 1, state, '', '' FROM hold",
         "INSERT INTO balance VALUES ('all', -1, 0)",
         "INSERT INTO balance VALUES ('all', 0, -1)",
         "INSERT INTO taken VALUES ('all', 1, 0, 99, 1, 1)",

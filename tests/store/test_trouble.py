@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -83,7 +83,7 @@ class TestOneCommitForMany:
     """Whatever queued up while a commit ran goes into the next one, and each answers for itself."""
 
     @staticmethod
-    async def held_back(books: Books, *work: Callable[[], object]) -> list[object]:
+    async def held_back(books: Books, *work: Callable[[], Awaitable[object]]) -> list[object]:
         """Queue work while the writer is busy, so that all of it becomes one batch."""
         gate, entered = threading.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -94,7 +94,7 @@ class TestOneCommitForMany:
 
         first = books.ledger._writer.submit(hold)
         await entered.wait()
-        tasks = [asyncio.ensure_future(each()) for each in work]  # type: ignore[arg-type] # awaitables all
+        tasks = [asyncio.ensure_future(each()) for each in work]
         for _ in range(3):
             await asyncio.sleep(0)
         gate.set()

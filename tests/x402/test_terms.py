@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ from tests.x402.offers import (
     terms,
 )
 
-SEPOLIA = {
+SEPOLIA: dict[str, Any] = {
     "network": "eip155:84532",
     "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
     "extra": {"name": "USDC", "version": "2"},
