@@ -203,7 +203,7 @@ class Payer:
 
     def lost(self, purchase: Purchase, why: str) -> None:
         """Note that the payment left and no answer came."""
-        self._conclude(purchase, Evidence.NO_RECEIPT, note=why)
+        self._record(purchase, Evidence.NO_RECEIPT, note=why)
 
     def answered(self, purchase: Purchase, answer: Answer, *, more_to_come: bool = False) -> None:
         """Read the receipt in an answer's headers. `more_to_come`.
@@ -215,15 +215,15 @@ class Payer:
         )
         match receipt:
             case Settled(tx) if answer.status != PAYMENT_REQUIRED:
-                self._conclude(purchase, Evidence.RECEIPT, tx=tx, http_status=answer.status)
+                self._record(purchase, Evidence.RECEIPT, tx=tx, http_status=answer.status)
             case Doubt(reason, tx):
-                self._conclude(
+                self._record(
                     purchase, Evidence.NO_RECEIPT, tx=tx, note=reason, http_status=answer.status
                 )
             case None if more_to_come:
-                self._later(purchase, Evidence.SENT, http_status=answer.status)
+                self._record(purchase, Evidence.SENT, http_status=answer.status)
             case _:
-                self._conclude(
+                self._record(
                     purchase, Evidence.NO_RECEIPT, note="no receipt", http_status=answer.status
                 )
 
@@ -233,7 +233,7 @@ class Payer:
         """Look for a receipt in a JSON answer, where the provider writes it there."""
         tx = visit.lore.settled_tx(fields)
         if purchase is not None and tx is not None and answer.status < ERROR_CLASS:
-            self._conclude(purchase, Evidence.RECEIPT, tx=tx)
+            self._record(purchase, Evidence.RECEIPT, tx=tx)
 
     def priced_answered(self, purchase: Purchase, status: int) -> None:
         """Judge a call that the price table prices by its status: there is no receipt."""
@@ -241,7 +241,7 @@ class Payer:
             evidence = Evidence.RECEIPT
         else:
             evidence = Evidence.DECLINED if status < FAULT_CLASS else Evidence.NO_RECEIPT
-        self._conclude(purchase, evidence, http_status=status)
+        self._record(purchase, evidence, http_status=status)
 
     async def _reserve(self, intent: Intent, hold: Hold, limits: tuple[Limit, ...]) -> Reserved:
         verdict = await self._ledger.reserve(intent, hold, limits)
@@ -262,7 +262,7 @@ class Payer:
             fingerprint=visit.fingerprint,
         )
 
-    def _conclude(
+    def _record(
         self,
         purchase: Purchase,
         evidence: Evidence,
@@ -271,29 +271,17 @@ class Payer:
         note: str = "",
         http_status: int | None = None,
     ) -> None:
-        before = purchase.state
+        """Queue what became of it: if that is lost the hold stays counted, which is the safe side."""
+        before, purchase.state = purchase.state, step(purchase.state, evidence)
         purchase.tx = tx or purchase.tx
-        self._later(purchase, evidence, tx=tx, note=note, http_status=http_status)
-        if purchase.state is not before:
-            self._metrics.payment(purchase.state)
-            if purchase.state is State.SETTLED:
-                self._metrics.spent(usd_of(purchase.amount, purchase.decimals))
-
-    def _later(
-        self,
-        purchase: Purchase,
-        evidence: Evidence,
-        *,
-        tx: str = "",
-        note: str = "",
-        http_status: int | None = None,
-    ) -> None:
-        """Queue a change: if it is lost the hold stays counted, which is the safe side."""
-        purchase.state = step(purchase.state, evidence)
         future = self._ledger.resolve(
             purchase.reserved, evidence, tx=tx, note=note, http_status=http_status
         )
         future.add_done_callback(_complain)
+        if purchase.state is not before:
+            self._metrics.payment(purchase.state)
+            if purchase.state is State.SETTLED:
+                self._metrics.spent(usd_of(purchase.amount, purchase.decimals))
 
 
 def _complain(future: "asyncio.Future[State]") -> None:

@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from proxy.core.config import is_loopback, parse_listen
+from proxy.core.config_values import is_loopback, parse_listen
 from proxy.statelock import FILE_NAME as LOCK_FILE
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from proxy.configfile.problems import Problem, join, may_be_shown
 from proxy.configfile.strict_yaml import Document
-from proxy.core.config import Config, contradictions
+from proxy.core.config import Config
+from proxy.core.contradictions import contradictions
 
 _NO_LINE: Final = 1 << 30
 _SETTINGS: Final = "expected settings, each as 'name: value'"

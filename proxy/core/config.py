@@ -6,11 +6,8 @@ here there is no file. Money is a quoted string of dollars in the file and `Usd`
 here on; the word `none` means no limit and becomes None.
 """
 
-import ipaddress
-import re
-from collections.abc import Iterator
-from typing import Annotated, Final, Literal, Self, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,19 +15,30 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     field_validator,
     model_validator,
 )
 
-from proxy.core.money import Usd, format_usd, parse_usd
-from proxy.core.x402.assets import BUILT_IN, Asset, AssetTable, chain_id, is_address
+from proxy.core.config_values import (
+    Address,
+    Dollars,
+    HttpUrl,
+    Limit,
+    Many,
+    Method,
+    Name,
+    Network,
+    host_name,
+    one_or_many,
+    origin,
+    payees,
+    sha256_hex,
+)
+from proxy.core.money import parse_usd
+from proxy.core.x402.assets import BUILT_IN, Asset, AssetTable
 
 Kind = Literal["blockrun", "sunra", "pomex", "http"]
 AUTO: Final = "auto"
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
-_SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 
 
 class Model(BaseModel):
@@ -46,108 +54,6 @@ class Model(BaseModel):
         hide_input_in_errors=True,
         arbitrary_types_allowed=True,
     )
-
-
-def _dollars(value: object) -> Usd:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise ValueError('money is a quoted string of dollars, such as "1.00"')
-    usd = parse_usd(value) if isinstance(value, str) else None
-    if usd is None:
-        raise ValueError(
-            'expected dollars as a quoted string with at most 6 decimals, such as "0.50"'
-        )
-    return usd
-
-
-def _dollars_or_none(value: object) -> Usd | None:
-    return None if value == "none" else _dollars(value)
-
-
-def _address(value: object) -> str:
-    if isinstance(value, int):
-        raise ValueError("quote addresses: without quotes YAML reads 0x… as a number")
-    if not isinstance(value, str) or not is_address(value):
-        raise ValueError("expected an address: 0x and 40 hex digits, quoted")
-    return value
-
-
-def _network(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("expected a CAIP-2 id such as eip155:8453, quoted")
-    chain_id(value)
-    return value
-
-
-def _payees(value: object) -> object:
-    if value in ("first", "any"):
-        return value
-    if not isinstance(value, list) or not value:
-        raise ValueError("expected first, any, or a list of addresses")
-    return tuple(value)
-
-
-def _name(value: str) -> str:
-    if _NAME.fullmatch(value) is None:
-        raise ValueError("expected a name: up to 64 letters, digits, dots, dashes and underscores")
-    return value
-
-
-def _sha256(value: str) -> str:
-    if _SHA256.fullmatch(value) is None:
-        raise ValueError("expected a SHA-256 in 64 small hex digits: farebox clients prints it")
-    return value
-
-
-def _http_url(value: str) -> str:
-    url = _split(value)
-    if url is None or url.scheme not in ("http", "https") or not url.hostname:
-        raise ValueError("expected an absolute http(s) URL")
-    if url.scheme == "http" and not is_loopback(url.hostname):
-        raise ValueError("plain http is for loopback only: use https")
-    return value
-
-
-def _origin(value: str) -> str:
-    url = _split(_http_url(value))
-    if url is None or url.path.strip("/") or url.query or url.fragment or "@" in url.netloc:
-        raise ValueError("expected a URL without path, query, fragment or user")
-    return value.rstrip("/")
-
-
-def _split(value: str) -> SplitResult | None:
-    """The parts of a URL; None where urllib finds none, or where the port is no port."""
-    try:
-        url = urlsplit(value)
-        _ = url.port
-    except ValueError:
-        return None
-    return url
-
-
-def _host(value: str) -> str:
-    if _HOST.fullmatch(value) is None:
-        raise ValueError("expected a host name without scheme and port, such as box.example")
-    return value.lower()
-
-
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _one_or_many(value: object) -> object:
-    return (value,) if isinstance(value, str) else _as_tuple(value)
-
-
-T = TypeVar("T")
-Many = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
-_IN_DOLLARS = PlainSerializer(format_usd, return_type=str, when_used="json-unless-none")
-Dollars = Annotated[Usd, BeforeValidator(_dollars), _IN_DOLLARS]
-Limit = Annotated[Usd | None, BeforeValidator(_dollars_or_none), _IN_DOLLARS]
-Address = Annotated[str, BeforeValidator(_address)]
-Network = Annotated[str, BeforeValidator(_network)]
-Name = Annotated[str, AfterValidator(_name)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class Caps(Model):
@@ -235,7 +141,7 @@ class PayConfig(Model):
     """How a provider is paid by x402. `pay_to` is `first`, `any` or a list of addresses."""
 
     networks: Annotated[Many[Network], Field(min_length=1)] = ("eip155:8453",)
-    pay_to: Annotated[Literal["first", "any"] | tuple[Address, ...], BeforeValidator(_payees)] = (
+    pay_to: Annotated[Literal["first", "any"] | tuple[Address, ...], BeforeValidator(payees)] = (
         "first"
     )
     headers: Literal["both", "auto"] | None = None
@@ -353,7 +259,7 @@ class ClientConfig(Model):
     """A caller who shows a token; only the token's hash is kept here."""
 
     name: Name
-    token_sha256: Annotated[str, AfterValidator(_sha256)]
+    token_sha256: Annotated[str, AfterValidator(sha256_hex)]
     caps: Caps = Caps()
 
 
@@ -389,11 +295,11 @@ Those whose provider is not configured answer `no_route`.
 class Config(Model):
     """One whole, valid config: the snapshot that a request is served under."""
 
-    listen: Annotated[tuple[str, ...], BeforeValidator(_one_or_many), Field(min_length=1)] = (
+    listen: Annotated[tuple[str, ...], BeforeValidator(one_or_many), Field(min_length=1)] = (
         "127.0.0.1:8402",
     )
-    allow_hosts: Many[Annotated[str, AfterValidator(_host)]] = ()
-    public_url: Annotated[str, AfterValidator(_origin)] | None = None
+    allow_hosts: Many[Annotated[str, AfterValidator(host_name)]] = ()
+    public_url: Annotated[str, AfterValidator(origin)] | None = None
     state_dir: str = "~/.local/state/farebox"
     default_provider: str = "blockrun"
     wallet: WalletConfig | None = None
@@ -419,95 +325,3 @@ class Config(Model):
         """The tokens that may be paid with under this config."""
         table: AssetTable = object.__getattribute__(self, "_assets")
         return table
-
-
-def contradictions(config: Config) -> Iterator[tuple[str, str]]:
-    """Find what no single field can know: pairs of (path in the file, what is wrong there)."""
-    for index, address in enumerate(config.listen):
-        yield from _listen_problems(
-            f"listen[{index}]" if len(config.listen) > 1 else "listen", address, config
-        )
-    yield from _route_problems(config)
-    yield from _provider_problems(config)
-    for index, client in enumerate(config.clients):
-        before = config.clients[:index]
-        if any(client.name == other.name for other in before):
-            yield f"clients[{index}].name", f"the name {client.name!r} is taken already"
-        if any(client.token_sha256 == other.token_sha256 for other in before):
-            yield f"clients[{index}].token_sha256", "another client has the same token"
-
-
-def parse_listen(address: str) -> tuple[str, int] | str:
-    """Split `host:port`, or give back the path of `unix:/path`; ValueError for anything else."""
-    if address.startswith("unix:"):
-        path = address.removeprefix("unix:")
-        if not path.startswith("/"):
-            raise ValueError("a unix socket is written unix:/absolute/path")
-        return path
-    match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+):([0-9]{1,5})", address, re.ASCII)
-    if match is None or not 0 < int(match[2]) < 2**16:
-        raise ValueError("expected host:port, such as 127.0.0.1:8402, or unix:/path")
-    return match[1].strip("[]"), int(match[2])
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine and nothing else."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _listen_problems(path: str, address: str, config: Config) -> Iterator[tuple[str, str]]:
-    try:
-        parsed = parse_listen(address)
-    except ValueError as problem:
-        yield path, str(problem)
-        return
-    if isinstance(parsed, tuple) and not is_loopback(parsed[0]) and not config.clients:
-        yield (
-            path,
-            "listening beyond loopback needs client tokens: add clients, or use 127.0.0.1",
-        )
-
-
-def _route_problems(config: Config) -> Iterator[tuple[str, str]]:
-    if "routes" not in config.model_fields_set:
-        return
-    known = (*config.providers, AUTO)
-    for index, route in enumerate(config.routes):
-        if route.provider not in known:
-            yield (
-                f"routes[{index}].provider",
-                f"no provider is called {route.provider!r}: known are {', '.join(known)}",
-            )
-        if route.strip_prefix and not f"{route.path}/".startswith(f"{route.strip_prefix}/"):
-            yield (
-                f"routes[{index}].strip_prefix",
-                f"{route.path} does not begin with {route.strip_prefix}",
-            )
-
-
-def _provider_problems(config: Config) -> Iterator[tuple[str, str]]:
-    if (
-        "default_provider" in config.model_fields_set
-        and config.default_provider not in config.providers
-    ):
-        yield "default_provider", f"no provider is called {config.default_provider!r}"
-    for name, provider in config.providers.items():
-        if name == AUTO:
-            yield f"providers.{name}", "the name auto is taken: it means that the request decides"
-        if provider.pay is None:
-            continue
-        if config.wallet is None:
-            yield f"providers.{name}.pay", "paying needs a wallet: add wallet.key"
-        known = config.assets.networks()
-        for index, network in enumerate(provider.pay.networks):
-            if network not in known:
-                message = (
-                    f"no token is known on {network}: known are {', '.join(sorted(known))}; "
-                    f"add one under networks.{network}.assets"
-                )
-                yield f"providers.{name}.pay.networks[{index}]", message

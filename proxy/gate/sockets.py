@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from proxy.core.config import parse_listen
+from proxy.core.config_values import parse_listen
 
 BACKLOG: Final = 512
 """Connections that the kernel keeps while we are busy; beyond these it turns them away."""

@@ -1,0 +1,20 @@
+"""Fixtures of the wallet's tests."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+USUAL_RECURSION_LIMIT = 1000
+
+
+@pytest.fixture(autouse=True)
+def usual_recursion_limit() -> Iterator[None]:
+    """Undo what a library of the tests' own does on import: it lifts the limit to 100,000.
+
+    The daemon runs with the usual one, and relies on it against texts that nest abysmally.
+    """
+    lifted = sys.getrecursionlimit()
+    sys.setrecursionlimit(USUAL_RECURSION_LIMIT)
+    yield
+    sys.setrecursionlimit(lifted)
