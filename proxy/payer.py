@@ -271,7 +271,7 @@ class Payer:
         note: str = "",
         http_status: int | None = None,
     ) -> None:
-        """Queue what became of it: if that is lost the hold stays counted, which is the safe side."""
+        """Queue what became of it: if that is lost the hold stays counted, the safe side."""
         before, purchase.state = purchase.state, step(purchase.state, evidence)
         purchase.tx = tx or purchase.tx
         future = self._ledger.resolve(

@@ -88,7 +88,7 @@ def _decrypt(keystore: bytes, password: str) -> bytes:
 
     try:
         return bytes(Account.decrypt(json.loads(keystore), password))
-    except (ValueError, TypeError, KeyError, NotImplementedError):
+    except (ValueError, TypeError, KeyError, NotImplementedError, RecursionError):
         problem = Problem(
             "wallet.key.keystore",
             "cannot be decrypted: a wrong password, or not a keystore of version 3",

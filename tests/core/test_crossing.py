@@ -24,11 +24,15 @@ def up(*headers: tuple[bytes, bytes], cookies: bool = False, key: str | None = N
 @pytest.mark.parametrize(
     "name",
     [
-        b"Host", b"Content-Length", b"Expect", b"Forwarded", b"Connection", b"Keep-Alive", b"TE", b"Trailer",
-        b"Transfer-Encoding", b"Upgrade", b"Proxy-Authorization", b"Proxy-Connection", b"Proxy-Anything",
-        b"Farebox-Token", b"Farebox-Provider", b"Farebox-Max-Amount", b"Farebox-Dry-Run", b"FAREBOX-X",
+        b"Host", b"Content-Length", b"Expect", b"Forwarded", b"Connection", b"Keep-Alive", b"TE",
+        b"Trailer",
+        b"Transfer-Encoding", b"Upgrade", b"Proxy-Authorization", b"Proxy-Connection",
+        b"Proxy-Anything",
+        b"Farebox-Token", b"Farebox-Provider", b"Farebox-Max-Amount", b"Farebox-Dry-Run",
+        b"FAREBOX-X",
         b"Payment-Signature", b"PAYMENT-RESPONSE", b"Payment-Required", b"Payment-Anything",
-        b"X-Payment", b"x-payment", b"X-Payment-Required", b"X-PAYMENT-RESPONSE", b"X-Payment-Receipt",
+        b"X-Payment", b"x-payment", b"X-Payment-Required", b"X-PAYMENT-RESPONSE",
+        b"X-Payment-Receipt",
         b"Cookie",
     ],
 )  # fmt: skip
@@ -112,7 +116,8 @@ def test_what_comes_down() -> None:
         (b"PAYMENT-REQUIRED", b"c"), (b"Content-Encoding", b"gzip"), (b"Content-Length", b"5"),
         (b"WWW-Authenticate", b"x"), (b"X-\xe9", b"\xff"),
     )  # fmt: skip
-    gone = ((b"Farebox-Payment", b"forged"), (b"farebox-error", b"x"), (b"Transfer-Encoding", b"chunked"),
+    gone = ((b"Farebox-Payment", b"forged"), (b"farebox-error", b"x"), (b"Transfer-Encoding",
+    b"chunked"),
             (b"Set-Cookie", b"a"))  # fmt: skip
     assert to_client((*gone, *kept, *gone), cookies=False, link=lambda _: None) == kept
 

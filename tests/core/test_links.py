@@ -35,7 +35,7 @@ def rewritten(text: str) -> str:
     around=st.text(" \t\r\n", max_size=3),
 )
 def test_any_answer(
-    document: dict[str, Any], indent: int | None, ascii_only: bool, around: str
+    document: dict[str, Any], indent: int | None, *, ascii_only: bool, around: str
 ) -> None:
     """The link fields of the top level are rewritten, and nothing else means anything else."""
     text = around + json.dumps(document, indent=indent, ensure_ascii=ascii_only) + around
@@ -83,7 +83,8 @@ def test_in_place() -> None:
     [
         "", " ", "null", "[]", '["poll_url"]', '"poll_url"', "{", '{"poll_url"', '{"poll_url":',
         '{"poll_url":"/a"', '{"poll_url":"/a",', '{"poll_url":"/a"]', '{"poll_url" "/a"}', "{]",
-        '{"poll_url":"/a" "x":1}', '{poll_url:"/a"}', "{1:2}", "\ufeff{}", '{"a":nul,"poll_url":"/a"}',
+        '{"poll_url":"/a" "x":1}', '{poll_url:"/a"}', "{1:2}", "\ufeff{}",
+        '{"a":nul,"poll_url":"/a"}',
         '{"poll_url":"/a", "x": ' + "[" * 100_000,
         '{"poll_url":"/a", "n": ' + "9" * 5000 + "}",
         '{"n": ' + "9" * 5000 + ', "poll_url":"/a"}',

@@ -1,6 +1,6 @@
 """Policy: what may be bought, under which limits, and what a table says that it costs."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -39,10 +39,12 @@ class TestPays:
             ("http", True, [], ""),
         ],
     )
-    def test_table(self, kind: str, paid: bool, rule: list[str] | None, methods: str) -> None:
+    def test_table(self, kind: str, *, paid: bool, rule: list[str] | None, methods: str) -> None:
         """The route's methods, else the kind's; nothing without `pay`; HEAD and OPTIONS never."""
-        upstream = provider(kind=kind, **({"pay": PAY} if paid else {}))
-        where = route(**({} if rule is None else {"pay_methods": rule}))
+        more: dict[str, Any] = {"pay": PAY} if paid else {}
+        upstream = provider(kind=kind, **more)
+        told: dict[str, Any] = {} if rule is None else {"pay_methods": rule}
+        where = route(**told)
         every = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "get", "")
         assert " ".join(m for m in every if pays(upstream, where, m)) == methods
 
@@ -86,7 +88,7 @@ class TestTerms:
             ([USDC], False),
         ],
     )
-    def test_payees(self, pay_to: object, paid: bool) -> None:
+    def test_payees(self, pay_to: object, *, paid: bool) -> None:
         """Only a list restricts here; `first` is the ledger's to pin."""
         found = self.chosen({"pay_to": pay_to})
         assert isinstance(found, Terms) is paid
@@ -111,7 +113,7 @@ class TestTerms:
 class TestLimits:
     """Which caps a call must pass."""
 
-    CONFIG = config(
+    CONFIG: ClassVar = config(
         caps={
             "per_request": "1.00",
             "hour": "2.00",
@@ -129,7 +131,7 @@ class TestLimits:
             {"name": "two", "token_sha256": "1" * 64},
         ],
     )
-    TOP = [
+    TOP: ClassVar = [
         ("all", "per_request", 1),
         ("all", "hour", 2),
         ("all", "total", 9),
@@ -156,7 +158,8 @@ class TestLimits:
     def test_all(self) -> None:
         """A status page shows every limit that there is."""
         assert [(w.scope, w.window, w.usd / 10**6) for w in all_limits(self.CONFIG)] == [
-            *self.TOP, ("provider:sunra", "week", 3), ("route:/a/*", "month", 4), ("client:one", "day", 5),
+            *self.TOP, ("provider:sunra", "week", 3), ("route:/a/*", "month", 4), ("client:one",
+            "day", 5),
         ]  # fmt: skip
 
     def test_scopes_cover_the_limits(self) -> None:
@@ -224,7 +227,8 @@ class TestTablePrice:
 
     @pytest.mark.parametrize(
         "seconds",
-        [0, -1, 3601, 10**30, 1.5, 5.0, "", " 5", "5s", "+5", "-5", "1e1", "５", "²", "9" * 5000, None,
+        [0, -1, 3601, 10**30, 1.5, 5.0, "", " 5", "5s", "+5", "-5", "1e1", "\uff15", "\u00b2",
+        "9" * 5000, None,
          True, False, [], {}, ["5"]],
     )  # fmt: skip
     @pytest.mark.parametrize("name", ["duration_seconds", "duration", "seconds"])

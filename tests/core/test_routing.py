@@ -35,12 +35,13 @@ class TestPaths:
         ("pattern", "path", "yes"),
         [
             ("/x", "/x", True), ("/x", "/x/", False), ("/x", "/x/y", False), ("/x", "/xy", False),
-            ("/x/*", "/x", True), ("/x/*", "/x/", True), ("/x/*", "/x/y/z", True), ("/x/*", "/xy", False),
+            ("/x/*", "/x", True), ("/x/*", "/x/", True), ("/x/*", "/x/y/z", True), ("/x/*", "/xy",
+            False),
             ("/x/*", "/X/y", False), ("/x/*", "/", False), ("/*", "/", True), ("/*", "/a/b", True),
             ("/x/*", "/x/*", True), ("/x.y/*", "/xzy/a", False), ("/x/*", "/a/x/y", False),
         ],
     )  # fmt: skip
-    def test_matching(self, pattern: str, path: str, yes: bool) -> None:
+    def test_matching(self, pattern: str, path: str, *, yes: bool) -> None:
         """Exactly, or below a stem at a slash, the stem itself too."""
         assert matches(pattern, path) is yes
 
@@ -92,8 +93,10 @@ class TestPaths:
     @pytest.mark.parametrize(
         ("path", "plainly"),
         [
-            ("/api/v1/x", "/v1/x"), ("/api/v1", "/v1"), ("/api/v1/", "/v1/"), ("/api/v10/x", "/api/v10/x"),
-            ("/api/v2", "/api/v2"), ("/api", "/api"), ("/v1/api/v1", "/v1/api/v1"), ("/api/v1?x", "/api/v1?x"),
+            ("/api/v1/x", "/v1/x"), ("/api/v1", "/v1"), ("/api/v1/", "/v1/"), ("/api/v10/x",
+            "/api/v10/x"),
+            ("/api/v2", "/api/v2"), ("/api", "/api"), ("/v1/api/v1", "/v1/api/v1"), ("/api/v1?x",
+            "/api/v1?x"),
             ("/api/api/v1/x", "/api/api/v1/x"),
         ],
     )  # fmt: skip
@@ -372,7 +375,7 @@ prefixes = st.sampled_from(["", "/shop", "/v1", "/a/b"])
 
 @given(path=paths, query=queries, base=bases, prefix=prefixes, absolute=st.booleans())
 def test_there_and_back(
-    path: str, query: str | None, base: str, prefix: str, absolute: bool
+    path: str, query: str | None, base: str, prefix: str, *, absolute: bool
 ) -> None:
     """A URL below the base, sent back through here, is asked for at the very same URL."""
     assume(not path.startswith("//"))

@@ -30,7 +30,7 @@ def nested(levels: int, *, lists: bool) -> Any:
 
 
 @given(values, st.booleans())
-def test_round_trip(value: Any, ascii_only: bool) -> None:
+def test_round_trip(value: Any, *, ascii_only: bool) -> None:
     """Whatever JSON can say is read as it was, as text and as bytes."""
     text = json.dumps(value, ensure_ascii=ascii_only)
     assert loads(text) == loads(text.encode()) == value
@@ -47,7 +47,7 @@ def test_anything_at_all(data: str | bytes) -> None:
 
 
 @pytest.mark.parametrize("lists", [True, False])
-def test_depth(lists: bool) -> None:
+def test_depth(*, lists: bool) -> None:
     """Sixteen levels and no more, of lists as of objects."""
     assert loads(json.dumps(nested(DEPTH_MAX, lists=lists))) == nested(DEPTH_MAX, lists=lists)
     with pytest.raises(NotStrictJson, match="deeper than 16"):

@@ -38,6 +38,7 @@ class Clock:
     now: float = START
 
     def __call__(self) -> float:
+        """The time."""
         return self.now
 
 

@@ -33,7 +33,7 @@ async def _spend(directory: Path) -> None:
 async def _buy_for_ever(books: Books) -> None:
     while True:
         reserved = await books.bought(10, pin=True)
-        print(reserved.payment, flush=True)
+        _say(reserved.payment)
         await books.become(reserved, Evidence.SENT)
 
 
@@ -43,17 +43,22 @@ async def _fill(directory: Path, bytes_max: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_max, hard))
         try:
             while True:
-                print((await books.bought(10, terms="x" * 1000)).payment, flush=True)
+                _say((await books.bought(10, terms="x" * 1000)).payment)
         except LedgerUnavailableError:
-            print("full", flush=True)
+            _say("full")
         try:
             while True:
                 await books.ledger.probe()
         except LedgerUnavailableError:
-            print("not ready", flush=True)
+            _say("not ready")
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
         await books.ledger.probe()
-        print((await books.bought(10)).payment, flush=True)
+        _say((await books.bought(10)).payment)
+
+
+def _say(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ UNKNOWN = (Evidence.SENT, Evidence.NO_RECEIPT)
 @pytest.mark.parametrize("window", [*COUNTING, "per_request", "call"])
 @pytest.mark.parametrize(("price", "fits"), [(CAP - 1, True), (CAP, True), (CAP + 1, False)])
 async def test_first_purchase_at_the_edge(
-    books: Books, window: str, price: int, fits: bool
+    books: Books, window: str, price: int, *, fits: bool
 ) -> None:
     """A cap of a dollar lets exactly a dollar through, and not a millionth more."""
     verdict = await books.reserve(price, limit(window, CAP))
@@ -32,7 +32,7 @@ async def test_first_purchase_at_the_edge(
 @pytest.mark.parametrize("window", COUNTING)
 @pytest.mark.parametrize(("price", "fits"), [(399_999, True), (400_000, True), (400_001, False)])
 async def test_second_purchase_beside_a_live_one(
-    books: Books, window: str, price: int, fits: bool
+    books: Books, window: str, price: int, *, fits: bool
 ) -> None:
     """What was reserved and not yet decided counts in full, in every window."""
     await books.bought(600_000, limit(window, CAP))
@@ -244,7 +244,7 @@ class TestRetryAfter:
 async def test_sums_past_the_integers_sign_nothing(books: Books) -> None:
     """Without caps, absurd amounts end in an error and never in a wrong sum."""
     await books.bought(USD_MAX)
-    with pytest.raises(Exception, match="REAL|integer|datatype"):
+    with pytest.raises(Exception, match="REAL"):
         await books.reserve(USD_MAX)
     assert await books.exposure() == USD_MAX
     await books.bought(1)

@@ -28,11 +28,12 @@ async def found(books: Books, *, alive_for_s: int = 10, unanswered: bool = False
 
 @pytest.mark.parametrize(
     ("status", "with_an_error", "without_an_answer"),
-    [(None, True, True), (402, True, False), (425, True, False), (500, True, False), (400, True, False),
+    [(None, True, True), (402, True, False), (425, True, False), (500, True, False), (400, True,
+    False),
      (200, False, False), (202, False, False), (399, False, False)],
 )  # fmt: skip
 async def test_by_status(
-    books: Books, status: int | None, with_an_error: bool, without_an_answer: bool
+    books: Books, status: int | None, *, with_an_error: bool, without_an_answer: bool
 ) -> None:
     """An unknown outcome is one that an error, or nothing, left behind."""
     payment = await made(books, E.SENT, E.NO_RECEIPT, status=status)

@@ -73,7 +73,7 @@ def test_step_that_fails(db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
     assert not db.in_transaction
     assert db.execute("PRAGMA user_version").fetchone() == (1,)
     assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'extra'").fetchone() == (0,)
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS[:1], broken.split("\n")[0]))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS[:1], broken.split("\n", 1)[0]))
     schema.migrate(db)
     assert db.execute("PRAGMA user_version").fetchone() == (2,)
     assert db.execute("SELECT count(*) FROM hold").fetchone() == (1,)
@@ -125,16 +125,21 @@ def test_reading_makes_no_file(tmp_path: Path) -> None:
         "UPDATE hold SET lag_s = -1",
         "UPDATE hold SET booked = 2",
         "UPDATE hold SET payment = 'nobody'",
-        "INSERT INTO hold (payment, wallet, nonce, valid_after, valid_before, lag_s, usd, state,"
-        " scopes, terms) SELECT payment, wallet, nonce, 0, 1, 0, 1, state, '', '' FROM hold",
+        (
+            "INSERT INTO hold (payment, wallet, nonce, valid_after, valid_before, lag_s, usd,"
+            " state, scopes, terms) SELECT payment, wallet, nonce, 0, 1, 0, 1, state, '', ''"
+            " FROM hold"
+        ),
         "INSERT INTO balance VALUES ('all', -1, 0)",
         "INSERT INTO balance VALUES ('all', 0, -1)",
         "INSERT INTO taken VALUES ('all', 1, 0, 99, 1, 1)",
         "INSERT INTO taken VALUES ('all', 1, 0, 1, -1, 1)",
         "INSERT INTO taken VALUES ('all', 1, 0, 1, 1, -1)",
         "INSERT INTO memory (id, kind, provider, created_at) VALUES ('x', 'thing', 's', 0)",
-        "INSERT INTO memory (id, kind, provider, payment, created_at)"
-        " VALUES ('x', 'job', 's', '?', 0)",
+        (
+            "INSERT INTO memory (id, kind, provider, payment, created_at)"
+            " VALUES ('x', 'job', 's', '?', 0)"
+        ),
         "DELETE FROM payment",
     ],
 )

@@ -34,7 +34,7 @@ WAY = {
 @pytest.mark.parametrize("dead", [False, True])
 @pytest.mark.parametrize(("state", "evidence"), list(product(WAY, Evidence)))
 async def test_every_transition(
-    books: Books, tmp_path: Path, state: State, evidence: Evidence, dead: bool
+    books: Books, tmp_path: Path, state: State, evidence: Evidence, *, dead: bool
 ) -> None:
     """Each pair of state and evidence does what the table says, to the row and to the sums.
 

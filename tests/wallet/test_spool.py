@@ -21,6 +21,11 @@ async def whole(spool: Spool) -> bytes:
     return b"".join([chunk async for chunk in spool.chunks()])
 
 
+def left_in(directory: Path) -> list[Path]:
+    """What is to be seen in a directory."""
+    return list(directory.iterdir())
+
+
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     """An empty spool in an empty directory."""
@@ -31,12 +36,14 @@ def spool(tmp_path: Path) -> Spool:
     ("sizes", "on_disk"),
     [
         ((), False), ((0,), False), ((1,), False), ((MEMORY_BYTES_MAX,), False),
-        ((MEMORY_BYTES_MAX - 1, 1), False), ((MEMORY_BYTES_MAX + 1,), True), ((MEMORY_BYTES_MAX, 1), True),
-        ((MEMORY_BYTES_MAX, 1, 0, 5), True), ((700_000,) * 5, True), ((3_000_000, 1, 3_000_000), True),
+        ((MEMORY_BYTES_MAX - 1, 1), False), ((MEMORY_BYTES_MAX + 1,), True), ((MEMORY_BYTES_MAX,
+        1), True),
+        ((MEMORY_BYTES_MAX, 1, 0, 5), True), ((700_000,) * 5, True), ((3_000_000, 1, 3_000_000),
+        True),
     ],
 )  # fmt: skip
 async def test_any_size(
-    spool: Spool, tmp_path: Path, sizes: tuple[int, ...], on_disk: bool
+    spool: Spool, tmp_path: Path, sizes: tuple[int, ...], *, on_disk: bool
 ) -> None:
     """Whatever its size it reads twice as it came, and leaves nothing in the directory."""
     chunks = [os.urandom(size) for size in sizes]
@@ -47,8 +54,8 @@ async def test_any_size(
         assert spool.small() == (None if on_disk else body)
         assert await whole(spool) == body
         assert await whole(spool) == body
-        assert list(tmp_path.iterdir()) == []
-    assert list(tmp_path.iterdir()) == []
+        assert left_in(tmp_path) == []
+    assert left_in(tmp_path) == []
 
 
 async def test_readers_at_once(spool: Spool) -> None:
@@ -72,7 +79,7 @@ async def test_limit(tmp_path: Path, limit: int) -> None:
     with Spool(tmp_path) as spool, pytest.raises(Refused, match="nothing was paid") as caught:
         await spool.fill(Bytes(bytes(limit), b"x"), limit)
     assert (caught.value.refusal.code, caught.value.refusal.status) == ("body_too_large", 413)
-    assert list(tmp_path.iterdir()) == []
+    assert left_in(tmp_path) == []
 
 
 async def test_declared_too_large(spool: Spool) -> None:
@@ -108,7 +115,7 @@ async def test_client_that_breaks_off(spool: Spool, tmp_path: Path) -> None:
 
     with pytest.raises(ConnectionResetError), spool:
         await spool.fill(Breaks(), NO_LIMIT)
-    assert list(tmp_path.iterdir()) == []
+    assert left_in(tmp_path) == []
     assert spool._file is not None
     assert spool._file.closed
 
@@ -133,5 +140,5 @@ async def test_file_system_without_nameless_files(
     monkeypatch.setattr(tempfile, "_O_TMPFILE_WORKS", False)
     with spool:
         await spool.fill(Bytes(bytes(2_000_000)), NO_LIMIT)
-        assert list(tmp_path.iterdir()) == []
+        assert left_in(tmp_path) == []
         assert len(await whole(spool)) == 2_000_000

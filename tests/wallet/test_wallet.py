@@ -233,9 +233,9 @@ class TestKeystore:
     """A key in a keystore of version 3."""
 
     @staticmethod
-    def ref(password: str = "password") -> KeyRef:
+    def ref() -> KeyRef:
         """A keystore, and the file of its password."""
-        return KeyRef(keystore="store", password=SecretRef(file=password))
+        return KeyRef(keystore="store", password=SecretRef(file="password"))
 
     def test_good(self, tmp_path: Path) -> None:
         """With its password it opens."""

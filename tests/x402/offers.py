@@ -1,4 +1,4 @@
-"""What the protocol's tests stand on: challenges as sellers write them, and keys everybody knows."""
+"""What the protocol's tests stand on: challenges as sellers write them, keys that all know."""
 
 import base64
 import json

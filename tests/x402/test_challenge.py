@@ -36,8 +36,10 @@ class TestAmounts:
         "amount",
         [
             "1e6", "1E6", "0x10", "0b1", "0o7", " 10", "10 ", "1 0", "10\n", "\t10", "+5", "-1",
-            "-0", "1_000", "1,000", "１０", "١٢", "²", "Ⅷ", "2009999.9999999998",
-            "1.0", "1.", ".5", "0", "00", "0" * 78, "", "NaN", "Infinity", "null", "0x", "10n", "1\0",
+            "-0", "1_000", "1,000", "\uff11\uff10", "\u0661٢", "\u00b2", "\u2167",
+            "2009999.9999999998",
+            "1.0", "1.", ".5", "0", "00", "0" * 78, "", "NaN", "Infinity", "null", "0x", "10n",
+            "1\0",
             str(2**256), "9" * 78, "1" * 79, "0" * 70 + "1" * 9, "9" * 5000,
             10000, 10000.0, 0, -1, 1e6, None, True, False, ["10000"], {"value": "10000"}, ...,
         ],
@@ -260,7 +262,8 @@ class TestHeader:
         "value",
         [
             SHORTEST,
-            base64.urlsafe_b64encode(json.dumps(document(error="ÿ?>>>???ÿ"), ensure_ascii=False).encode()),
+            base64.urlsafe_b64encode(json.dumps(document(error="ÿ?>>>???ÿ"),
+            ensure_ascii=False).encode()),
             base64.b64encode(SHORTEST + b" ").rstrip(b"="),
             base64.b64encode(SHORTEST + b"  ") + b"=",
             base64.b64encode(SHORTEST)[:40] + b" " + base64.b64encode(SHORTEST)[40:],

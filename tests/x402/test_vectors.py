@@ -94,7 +94,7 @@ def test_domain_that_the_token_does_not_have(vector: Vector) -> None:
 
 @pytest.mark.parametrize("vector", HEADERS, ids=ids(HEADERS))
 def test_whole_header(vector: Vector) -> None:
-    """A whole payment header, decoded, is the official client's, non-ASCII and unknown parts too."""
+    """A whole payment header, decoded, is the official client's, its odd parts too."""
     purse = wallet(vector)
     challenge = (
         challenge_in_body(json.dumps(vector["challenge"]).encode())
