@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml .ci/constraints.txt
 	@touch $@
 
 demo: $(STAMP)  ## install, then enrol a portrait and buy a video on the embedded sandbox
-	$(BIN)/farebox demo
+	$(BIN)/farebox demo --text
 
 test: lint tests  ## everything that CI checks
 

@@ -6,6 +6,7 @@ from its row in the ledger.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Final, final
 
@@ -84,8 +85,12 @@ def _wallet(key: bytes, where: str) -> Wallet:
 
 
 def _decrypt(keystore: bytes, password: str) -> bytes:
+    # Something that this import pulls in lifts Python's limit of recursion to 100,000, and under
+    # that a stranger's text of nested brackets overflows the stack and kills the process.
+    limit = sys.getrecursionlimit()
     from eth_account import Account  # noqa: PLC0415 - it takes a second, and few wallets are keystores
 
+    sys.setrecursionlimit(limit)
     try:
         return bytes(Account.decrypt(json.loads(keystore), password))
     except (ValueError, TypeError, KeyError, NotImplementedError, RecursionError):

@@ -1,6 +1,7 @@
 """`farebox serve`: run the daemon until it is told to stop."""
 
 import asyncio
+import gc
 import sqlite3
 
 import click
@@ -28,6 +29,9 @@ def serve(settings: Settings, log_level: str) -> None:
     from proxy.store import SchemaError  # noqa: PLC0415 - as above
 
     logs.configure(log_level)
+    # What is imported by now lives as long as the process: the collector need not look at it.
+    gc.collect()
+    gc.freeze()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(app.serve(find_config(settings.config)))

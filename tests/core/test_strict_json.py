@@ -29,8 +29,8 @@ def nested(levels: int, *, lists: bool) -> Any:
     return value
 
 
-@given(values, st.booleans())
-def test_round_trip(value: Any, *, ascii_only: bool) -> None:
+@given(value=values, ascii_only=st.booleans())
+def test_round_trip(*, value: Any, ascii_only: bool) -> None:
     """Whatever JSON can say is read as it was, as text and as bytes."""
     text = json.dumps(value, ensure_ascii=ascii_only)
     assert loads(text) == loads(text.encode()) == value

@@ -7,6 +7,8 @@ import os
 import pickle
 import secrets
 import stat
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,18 @@ KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f
 ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 PASSWORD = "correct horse"
 KEYSTORE = json.dumps(Account.encrypt(KEY, PASSWORD, kdf="scrypt", iterations=2)).encode()
+
+DAEMON = """
+import pathlib
+from proxy.core.config import KeyRef, SecretRef
+from proxy.core.x402.challenge import Malformed, challenge_in_body
+from proxy.wallet import load_wallet
+ref = KeyRef(keystore="store", password=SecretRef(file="password"))
+load_wallet(ref, pathlib.Path.cwd())
+body = b'{"accepts": ' + b"[" * 1_000_000
+assert isinstance(challenge_in_body(body), Malformed)
+"""
+"""What a daemon does with a keystore, and then with a hostile seller's 402."""
 
 keys = st.integers(1, ORDER - 1).map(lambda number: number.to_bytes(32, "big"))
 
@@ -270,6 +284,16 @@ class TestKeystore:
         put(tmp_path, content, name="store")
         put(tmp_path, PASSWORD.encode(), name="password")
         assert refused(self.ref(), tmp_path).startswith("wallet.key.keystore")
+
+    def test_opening_one_leaves_the_daemon_safe(self, tmp_path: Path) -> None:
+        """After a keystore was opened a text of nested brackets still kills nobody.
+
+        A library that is needed for keystores alone lifts the limit that stops such texts.
+        """
+        put(tmp_path, KEYSTORE, name="store")
+        put(tmp_path, PASSWORD.encode(), name="password")
+        ran = subprocess.run([sys.executable, "-c", DAEMON], cwd=tmp_path, check=False)
+        assert ran.returncode == 0
 
     def test_modes(self, tmp_path: Path) -> None:
         """Both files must be ours alone."""
