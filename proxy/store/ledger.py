@@ -151,10 +151,14 @@ class Ledger:
 
 def _open(path: Path) -> sqlite3.Connection:
     connection = schema.connect(path)
-    schema.migrate(connection)
-    connection.execute("BEGIN IMMEDIATE")
-    _recover(connection)
-    connection.execute("COMMIT")
+    try:
+        schema.migrate(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        _recover(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

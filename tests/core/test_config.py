@@ -135,6 +135,23 @@ def test_provider_refused(change: dict[str, Any]) -> None:
         provider(**{"base_url": "https://shop.example", **change})
 
 
+@pytest.mark.parametrize(
+    ("kind", "said", "does"),
+    [("blockrun", None, "fresh"), ("http", None, "resend"), ("http", "fresh", "fresh")],
+)
+def test_after_a_refusal(kind: str, said: str | None, does: str) -> None:
+    """A new authorization where the documents allow one, the old one elsewhere, or as is said."""
+    pay = {} if said is None else {"after_refusal": said}
+    assert provider(kind=kind, pay=pay).after_refusal == does
+    assert provider(kind=kind).after_refusal == ("fresh" if kind == "blockrun" else "resend")
+
+
+def test_what_the_world_sees() -> None:
+    """An origin loses its last slash, and a host is in small letters."""
+    seen = config(public_url="https://me.example/", allow_hosts=["Box.Example", "[::1]"])
+    assert (seen.public_url, seen.allow_hosts) == ("https://me.example", ("box.example", "[::1]"))
+
+
 def test_provider_taken() -> None:
     """A base URL loses its last slash; plain http is for this machine alone."""
     assert provider("https://shop.example/api/").base_url == "https://shop.example/api"

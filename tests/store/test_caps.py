@@ -1,13 +1,14 @@
 """Every cap, at its edge: one below, exactly at, one above; alive, booked and aged."""
 
 import asyncio
+import sqlite3
 
 import pytest
 
 from proxy.core.errors import Refusal
 from proxy.core.ledger import WINDOWS, Evidence
 from proxy.core.money import USD_MAX
-from proxy.store import Reserved, views
+from proxy.store import Reserved, sums, views
 from tests.store.books import DEATH_S, LIFE_S, OTHER, START, Books, limit
 
 CAP = 1_000_000
@@ -233,6 +234,30 @@ class TestRetryAfter:
         await books.become(await books.bought(50, valid_before=START + 15), *SETTLED)
         await books.bought(50, valid_before=START + 15, scopes=("client:a",))
         assert await self.holds(books, 100, 100, "outstanding") == DEATH_S
+
+    async def test_several_in_one_second(self, books: Books) -> None:
+        """What was booked at the same second leaves together, whatever its order."""
+        for usd in (10, 20, 30):
+            await books.bought(usd)
+        books.clock.now += DEATH_S
+        await books.bought(40)
+        assert await self.holds(books, 15, 100, "hour") == 3600
+
+    async def test_nothing_that_could_be_freed(self, books: Books) -> None:
+        """More than there is never leaves: the book says so."""
+        await books.bought(10)
+
+        def ask(db: sqlite3.Connection) -> tuple[int | None, ...]:
+            book = sums.Sums(db)
+            return (
+                book.dies_at("all", 11),
+                book.dies_at("client:a", 1),
+                book.frees_at("all", START, 11),
+                book.frees_at("all", START, 10),
+            )
+
+        asked = await books.ledger._writer.submit(ask)
+        assert asked == (None, None, None, START + DEATH_S)
 
     async def test_price_beyond_the_cap_is_told_no_time(self, books: Books) -> None:
         """What can never fit is not told to come back."""

@@ -79,6 +79,17 @@ def test_step_that_fails(db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
     assert db.execute("SELECT count(*) FROM hold").fetchone() == (1,)
 
 
+def test_step_that_takes_its_transaction_along(
+    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the disk rolled everything back itself, the error that tells so is the one told."""
+    taken_along = "ROLLBACK;\nCREATE TABLE payment (x INTEGER) STRICT;\n"
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, taken_along))
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        schema.migrate(db)
+    assert db.execute("PRAGMA user_version").fetchone() == (1,)
+
+
 def test_no_room_to_begin(tmp_path: Path) -> None:
     """A disk too full for the tables is an error of the disk, and not one about it."""
     db = schema.connect(tmp_path / schema.FILE_NAME)

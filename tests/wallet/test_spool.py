@@ -120,6 +120,16 @@ async def test_client_that_breaks_off(spool: Spool, tmp_path: Path) -> None:
     assert spool._file.closed
 
 
+async def test_before_anything_came(spool: Spool) -> None:
+    """An empty spool is an empty body."""
+    assert (spool.length, spool.small(), await whole(spool), spool._read_at(0)) == (
+        0,
+        b"",
+        b"",
+        b"",
+    )
+
+
 async def test_closing_twice(spool: Spool) -> None:
     """Letting go is done as often as one likes."""
     await spool.fill(Bytes(bytes(2_000_000)), NO_LIMIT)
