@@ -21,7 +21,7 @@ def inflate(body: bytes, encoding: bytes, limit: int) -> bytes | None:
         return None
     inflater = zlib.decompressobj(bits)
     try:
-        # One byte more: a body of just the limit is read to its end, checksum and all.
+        # One byte more, since zlib takes a limit of 0 for none.
         plain = inflater.decompress(body, limit + 1)
     except zlib.error:
         return None

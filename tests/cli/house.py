@@ -15,7 +15,7 @@ from typing import Any
 from proxy.core.ledger import Evidence
 from proxy.core.money import Usd
 from proxy.store import Hold, Intent, Ledger, Reserved
-from tests.rig.process import ROOT, environment
+from tests.rig.process import ROOT
 
 KEY = "c0ffee" + "5a" * 29
 """A canary: it must not turn up in anything that a command prints."""
@@ -104,7 +104,7 @@ def command(*words: str, config: Path | None = None) -> Sequence[str]:
 
 def clean_environment(home: Path) -> dict[str, str]:
     """An environment in which nothing of the developer's own is found."""
-    kept = {k: v for k, v in environment().items() if not k.startswith(("FAREBOX_", "XDG_"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("FAREBOX_", "XDG_"))}
     return kept | {"HOME": str(home), "TMPDIR": str(home), "CANARY": API_KEY}
 
 

@@ -197,15 +197,17 @@ class TestRetryAfter:
         await books.bought(price, wall)
         return wait
 
-    async def test_booked_in_three_portions(self, books: Books) -> None:
-        """The window must slide past as many of the oldest as make the room."""
+    @pytest.mark.parametrize(
+        ("price", "portions"), [(11, 1), (39, 1), (40, 1), (41, 2), (70, 2), (71, 3), (100, 3)]
+    )
+    async def test_booked_in_three_portions(self, books: Books, price: int, portions: int) -> None:
+        """The window must slide past as many of the oldest as make the room, and no more."""
         for _ in range(3):
             await books.bought(30)
             books.clock.now += 1000
         books.clock.now = START + DEATH_S + 2000
-        assert await self.holds(books, 50, 100, "hour") == START + DEATH_S + 1000 + 3600 - (
-            START + DEATH_S + 2000
-        )
+        waited = await self.holds(books, price, 100, "hour")
+        assert waited == 1000 * (portions - 1) + 3600 - 2000
 
     async def test_alive_in_a_window(self, books: Books) -> None:
         """What is alive dies first, and only then begins to age."""

@@ -82,3 +82,17 @@ async def test_fractions_of_a_second(tmp_path: Path) -> None:
         await books.bought(CAP)
         clock.now += DEATH_S - 0.001
         await books.refused(1, limit("outstanding", CAP))
+
+
+async def test_hold_that_was_dead_when_it_was_made(tmp_path: Path) -> None:
+    """A window that lies in the past is a bug of somebody's, and still counts as if it were now."""
+    async with opened(tmp_path) as books:
+        await books.bought(1)
+        books.clock.now += DEATH_S
+        await books.ledger.usage([])
+        wall = limit("hour", CAP)
+        await books.bought(CAP - 1, wall, valid_before=START - 5000)
+        books.clock.now += 3599
+        assert (await books.refused(CAP, wall)).retry_after_s == 1
+        books.clock.now += 1
+        await books.bought(CAP, wall)
