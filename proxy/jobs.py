@@ -88,9 +88,8 @@ class Jobs:
         prefer = preference(visit.request)
         if prefer.respond_async or _poll_url(visit, job) is None:
             return accepted
-        return await self._wait(
-            visit, job, accepted, WAIT_S if prefer.wait_s is None else prefer.wait_s
-        )
+        wait_s = WAIT_S if prefer.wait_s is None else prefer.wait_s
+        return await self._wait(visit, job, accepted, wait_s, _pace_s(accepted.headers))
 
     async def asked(self, visit: Visit, job: Memory) -> Reply:
         """Answer a client who asks after a job.
@@ -103,20 +102,21 @@ class Jobs:
         if _poll_url(visit, job) is None:
             message = f"{visit.provider} has its job polled at another origin: {job.poll_path!a}"
             raise Refused(Refusal("poll_url_refused", message, payment=job.payment))
-        reply, final = await self._shielded_poll(visit, job)
         prefer = preference(visit.request)
-        if final or prefer.wait_s is None:
-            return reply
-        return await self._wait(visit, job, reply, prefer.wait_s)
+        if prefer.wait_s is not None:
+            return await self._wait(visit, job, _come_back(job), prefer.wait_s, 0)
+        reply, _ = await self._shielded_poll(visit, job)
+        return reply
 
-    async def _wait(self, visit: Visit, job: Memory, last: Reply, wait_s: float) -> Reply:
-        """Poll at the provider's pace.
+    async def _wait(
+        self, visit: Visit, job: Memory, last: Reply, wait_s: float, pace_s: float
+    ) -> Reply:
+        """Poll at the provider's pace, first after `pace_s`.
 
         Slowness, 429 and 504 are no failures, nor is a poll that broke.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_s
-        pace_s = _pace_s(last.headers)
         while (left_s := deadline - loop.time()) > 0:
             await asyncio.sleep(min(pace_s, left_s))
             try:

@@ -219,3 +219,94 @@ def _age(ledger: Path, seconds: int) -> None:
         db.execute("UPDATE hold SET valid_before = valid_before - ?", (seconds,))
         db.execute("UPDATE payment SET created_at = created_at - ?", (seconds,))
     db.close()
+
+
+async def test_a_poll_that_breaks_is_no_failure_while_somebody_waits(open_house: Open) -> None:
+    """The daemon asks again until the time is up; the clip comes with the same payment."""
+    polls = 0
+
+    async def script(got: Got, writer: asyncio.StreamWriter) -> None:
+        nonlocal polls
+        if got.payment is None:
+            writer.write(asks())
+        elif got.line.startswith("POST"):
+            writer.write(accepted())
+        else:
+            polls += 1
+            if polls == 1:
+                writer.transport.abort()
+            else:
+                writer.write(CLIP)
+
+    async with Provider(script) as provider:
+        at = await open_house(**parts(provider.url))
+        await submit(at)
+        url = f"{at.url}/v1/videos/generations/{JOB}"
+        async with at.client.get(url, headers={"Prefer": "wait=30"}) as got:
+            assert (got.status, await got.json()) == (200, DONE)
+        assert len({got.header("PAYMENT-SIGNATURE") for got in provider.paid}) == 1
+
+
+async def test_a_get_may_wait_for_the_clip(open_house: Open) -> None:
+    """`Prefer: wait=N` on a GET polls until the job is done."""
+    async with Provider(generates(accepted(), accepted(), CLIP)) as provider:
+        at = await open_house(**parts(provider.url))
+        await submit(at)
+        url = f"{at.url}/v1/videos/generations/{JOB}"
+        async with at.client.get(url, headers={"Prefer": "wait=30"}) as got:
+            assert (got.status, await got.json()) == (200, DONE)
+
+
+async def test_between_too_late_and_dead_nothing_is_signed(tmp_path: Path) -> None:
+    """An authorization that no facilitator would settle any more is neither shown nor replaced."""
+    async with Provider(generates(CLIP)) as provider:
+        path = write_config(tmp_path, **parts(provider.url, job_authorization_s=300))
+        async with house(path) as at:
+            await submit(at)
+        _age(tmp_path / "state" / "ledger.sqlite3", 295)
+        async with house(path) as at:
+            seen = len(provider.got)
+            async with at.client.get(f"{at.url}/v1/videos/generations/{JOB}") as got:
+                assert (got.status, int(got.headers["Retry-After"]) > 0) == (202, True)
+            assert len(provider.got) == seen
+            assert len((await at.payments())[0]["authorizations"]) == 1
+
+
+async def test_another_wallet_does_not_pay_for_the_job_beside_the_first(tmp_path: Path) -> None:
+    """While the first wallet's authorization lives, a new wallet signs nothing for its job."""
+    async with Provider(generates(CLIP)) as provider:
+        path = write_config(tmp_path, **parts(provider.url))
+        async with house(path) as at:
+            await submit(at)
+        (tmp_path / "wallet.key").write_text("0x" + "22" * 32)
+        async with house(path) as at:
+            async with at.client.get(f"{at.url}/v1/videos/generations/{JOB}") as got:
+                assert got.status == 202
+            assert len((await at.payments())[0]["authorizations"]) == 1
+
+
+async def test_two_polls_after_death_sign_once(tmp_path: Path) -> None:
+    """Of two clients who ask at once, one renews the payment and the other is told to come back."""
+    both = asyncio.Barrier(2)
+
+    async def script(got: Got, writer: asyncio.StreamWriter) -> None:
+        if got.payment is not None:
+            writer.write(accepted())
+        else:
+            if got.line.startswith("GET"):
+                await both.wait()
+            writer.write(asks())
+
+    async with Provider(script) as provider:
+        path = write_config(tmp_path, **parts(provider.url))
+        async with house(path) as at:
+            await submit(at)
+        _age(tmp_path / "state" / "ledger.sqlite3", 100_000)
+        async with house(path) as at:
+
+            async def poll() -> int:
+                async with at.client.get(f"{at.url}/v1/videos/generations/{JOB}") as got:
+                    return got.status
+
+            assert list(await asyncio.gather(poll(), poll())) == [202, 202]
+            assert len((await at.payments())[0]["authorizations"]) == 2

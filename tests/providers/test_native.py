@@ -260,3 +260,34 @@ async def test_auto_by_remembered_asset(town: Town) -> None:
     assert (status, error["error"]["code"]) == (400, "route_conflict")
     assert "pomex" in error["error"]["message"]
     assert "blockrun" in error["error"]["message"]
+
+
+DRY_RUNS = [
+    (
+        "/v1/queue/bytedance/seedance-2.0-fast-relay/reference-to-video",
+        {"duration": 4},
+        ("table", "0.80", True),
+    ),
+    ("/v1/queue/bytedance/seedance-2.0/text-to-video", {}, ("table", "0.10", True)),
+    ("/v1/queue/unknown/model", {}, ("table", None, False)),
+    ("/v1/ark/assets", {}, ("table", "0.00", True)),
+    ("/v1/video/assets", {}, ("free", "0.00", True)),
+    ("/v1/portrait/enroll", {"name": "x", "image_url": IMAGE}, ("quoted", "0.50", True)),
+    ("/v1/portrait/enroll", {}, ("free", "0.00", True)),
+    ("/v1/portrait/enroll?price=3", {"name": "x", "image_url": IMAGE}, ("quoted", "3.00", False)),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "told"), DRY_RUNS)
+async def test_dry_runs(
+    town: Town, path: str, body: dict[str, object], told: tuple[str, str | None, bool]
+) -> None:
+    """The price is a 402's where there is one, else the table's; nothing is paid."""
+    status, answer = await town.call("POST", path, body, Farebox_Dry_Run="1")
+    assert status == 200
+    price = answer["price"]
+    assert (price["source"], price.get("usd"), answer["allowed"]) == told
+    assert ("code" in answer) is not answer["allowed"]
+    assert await town.house.payments() == []
+    keyed = [seen for seen in town.sandbox.requests if seen.provider != "blockrun"]
+    assert keyed == []
