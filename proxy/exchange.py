@@ -57,6 +57,7 @@ class Exchange:
         self._carrier = carrier
         self._payer = payer
         self._shield = Shield()
+        self._shown: set[str] = set()
         self._unclaimed = Unclaimed()
         self._jobs = Jobs(ledger, carrier, payer, self._shield)
 
