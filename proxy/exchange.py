@@ -136,20 +136,35 @@ class Exchange:
         """The payment of an identical request whose outcome is unknown, to be shown once more.
 
         It is the one that counts already, so it costs nothing anew. Where the provider documents
-        that its errors take nothing, only one that was never answered is shown again.
+        that its errors take nothing, only one that was never answered is shown again. One that is
+        being shown belongs to a request at the same time, which is a purchase of its own.
         """
         fresh = visit.config.after_refusal == "fresh"
-        stored = await self._ledger.in_doubt(visit.fingerprint, TOO_LATE_S, unanswered=fresh)
-        return None if stored is None else self._payer.again(visit, wallet, stored)
+        while True:
+            stored = await self._ledger.in_doubt(
+                visit.fingerprint, TOO_LATE_S, unanswered=fresh, but=frozenset(self._shown)
+            )
+            if stored is None:
+                return None
+            if stored.payment not in self._shown:
+                break
+        again = self._payer.again(visit, wallet, stored)
+        if again is not None:
+            self._shown.add(stored.payment)
+        return again
 
     async def _ask_again(self, visit: Visit, purchase: Purchase, headers: Headers) -> Delivered:
         """Send once more with the payment that was sent before: one nonce settles once."""
         price = usd_of(purchase.amount, purchase.decimals)
-        if any(price > limit.usd for limit in visit.call_limits):
-            raise Refused(Refusal("cap_call", "the open payment for this is above the call's cap"))
-        visit.story.update(payment=purchase.id, usd=format_usd(price), again=True)
-        answer = await self._send_paid(visit, purchase, headers, again=True)
-        self._payer.answered(purchase, answer)
+        try:
+            if any(price > limit.usd for limit in visit.call_limits):
+                message = "the open payment for this is above the call's cap"
+                raise Refused(Refusal("cap_call", message))
+            visit.story.update(payment=purchase.id, usd=format_usd(price), again=True)
+            answer = await self._send_paid(visit, purchase, headers, again=True)
+            self._payer.answered(purchase, answer)
+        finally:
+            self._shown.discard(purchase.id)
         return await self._deliver(visit, answer, purchase)
 
     async def _buy(self, visit: Visit, wallet: Wallet, terms: Terms) -> Delivered:

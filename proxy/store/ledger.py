@@ -96,15 +96,21 @@ class Ledger:
         )
 
     async def in_doubt(
-        self, fingerprint: bytes, alive_for_s: int, *, unanswered: bool
+        self,
+        fingerprint: bytes,
+        alive_for_s: int,
+        *,
+        unanswered: bool,
+        but: frozenset[str] = frozenset(),
     ) -> Stored | None:
         """The living authorization of an identical request whose outcome is unknown.
 
-        It was answered with an error or, with `unanswered` the only case, not at all.
+        It was answered with an error or, with `unanswered` the only case, not at all. Payments in
+        `but` are passed over.
         """
         alive_at = int(self._clock()) + alive_for_s
         return await self._writer.submit(
-            lambda db: _in_doubt(db, fingerprint, alive_at, unanswered=unanswered)
+            lambda db: _in_doubt(db, fingerprint, alive_at, unanswered=unanswered, but=but)
         )
 
     async def state_of(self, payment: str) -> State | None:
@@ -347,7 +353,12 @@ def _usage(db: sqlite3.Connection, limits: tuple[Limit, ...], now: int) -> list[
 
 
 def _in_doubt(
-    db: sqlite3.Connection, fingerprint: bytes, alive_at: int, *, unanswered: bool
+    db: sqlite3.Connection,
+    fingerprint: bytes,
+    alive_at: int,
+    *,
+    unanswered: bool,
+    but: frozenset[str],
 ) -> Stored | None:
     error = 1000 if unanswered else 400
     rows = db.execute(
@@ -355,7 +366,7 @@ def _in_doubt(
         " AND coalesce(http_status, 1000) >= ? ORDER BY id DESC",
         (fingerprint, error),
     ).fetchall()
-    found = (_live_hold(db, payment, alive_at) for (payment,) in rows)
+    found = (_live_hold(db, payment, alive_at) for (payment,) in rows if payment not in but)
     return next((hold for hold in found if hold is not None), None)
 
 

@@ -196,3 +196,26 @@ async def test_a_free_provider_is_asked_each_time(open_house: Open) -> None:
         house = await open_house(**parts)
         assert [await ask(house), await ask(house)] == [402, 402]
         assert len(provider.got) == 2
+
+
+async def test_many_repeats_pair_up_with_many_payments_in_doubt(sell: Sell) -> None:
+    """Five requests got no answer, and are repeated at once: each shows a payment of its own."""
+    together = asyncio.Barrier(5)
+
+    async def script(got: Got, writer: asyncio.StreamWriter) -> None:
+        if got.payment is None:
+            writer.write(asks())
+            return
+        lost = len(provider.paid) <= 5
+        await together.wait()
+        if lost:
+            writer.transport.abort()
+        else:
+            writer.write(GOODS)
+
+    house, provider = await sell(script)
+    assert set(await asyncio.gather(*(ask(house) for _ in range(5)))) == {502}
+    assert set(await asyncio.gather(*(ask(house) for _ in range(5)))) == {200}
+    assert len(set(nonces(provider))) == 5
+    assert sorted(nonces(provider)[:5]) == sorted(nonces(provider)[5:])
+    assert {payment["state"] for payment in await house.payments()} == {"settled"}
