@@ -31,7 +31,7 @@ tests: $(STAMP) tests/rig/node_modules/.installed  ## the tests, with branch cov
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -m "not slow"
 	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --fail-under=90
+	$(BIN)/coverage report --fail-under=95
 
 slow: $(STAMP) tests/rig/node_modules/.installed tests/rig/express/node_modules/.installed  ## the slower tests: sellers on node
 	$(BIN)/python -m pytest -m slow
