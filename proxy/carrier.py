@@ -20,9 +20,16 @@ from proxy.replies import broken, unreachable
 from proxy.upstream import Answer, BrokenError, Call, NeverSentError, Upstream
 from proxy.visit import Visit
 
-_OF_A_BODY: Final = frozenset(
-    {b"content-type", b"content-encoding", b"content-language", b"digest"}
+_NOT_FOR_POLLS: Final = frozenset(
+    {
+        b"accept-encoding",
+        b"content-type",
+        b"content-encoding",
+        b"content-language",
+        b"digest",
+    }
 )
+"""What speaks of the submission's body; and it is the daemon that reads a poll's answer."""
 
 
 class Carrier:
@@ -67,7 +74,7 @@ class Carrier:
 
     async def poll(self, visit: Visit, url: str, payment: Headers = ()) -> Answer:
         """Ask after a visit's job at a URL of its provider; errors as for `send`."""
-        headers = _headers(visit, without(visit.request.headers, _OF_A_BODY), payment)
+        headers = _headers(visit, without(visit.request.headers, _NOT_FOR_POLLS), payment)
         return await self._carry(visit, "GET", url, headers)
 
     async def _carry(

@@ -30,7 +30,7 @@ from proxy.payer import ACCEPTED, PAYMENT_REQUIRED, Payer, Purchase
 from proxy.quote import dry_run, priced_by_table, wants_dry_run
 from proxy.reception import Reception
 from proxy.relay import streamed, whole
-from proxy.replies import broken, json_answer, unreachable
+from proxy.replies import broken, json_answer, plain_body, unreachable
 from proxy.shield import AbandonedError, Shield
 from proxy.store import Ledger, LedgerUnavailableError, Memory
 from proxy.unclaimed import Delivered, Unclaimed
@@ -128,6 +128,7 @@ class Exchange:
 
     async def _join(self, visit: Visit, first: Visit, task: asyncio.Task[Delivered]) -> Reply:
         """Give an identical request the answer that was paid for when its client hung up."""
+        visit.close()
         reply, job = await self._shield.wait(task, partial(self._unclaimed.keep, first))
         visit.story.update(first.story, joined=True)
         return reply if job is None else await self._jobs.follow(visit, job, reply)
@@ -224,7 +225,7 @@ class Exchange:
         if not is_whole:
             return streamed(visit, answer, purchase, body), None
         answer.close()
-        fields = json_answer(body)
+        fields = json_answer(plain_body(answer.headers, body) or b"")
         self._payer.read_body(purchase, visit, answer, fields)
         job = await self._remember(visit, answer, fields, purchase)
         return whole(visit, answer, body, purchase), job
@@ -286,8 +287,6 @@ def _is_read_first(visit: Visit, answer: Answer, purchase: Purchase | None) -> b
     if (visit.config.pay is None and not keyed) or visit.request.method == "HEAD":
         return False
     media = (get(answer.headers, b"content-type") or b"").split(b";")[0].strip().lower()
-    if get(answer.headers, b"content-encoding") not in (None, b"identity"):
-        return False
     if media != b"application/json" and not media.endswith(b"+json"):
         return False
     length = get(answer.headers, b"content-length")

@@ -14,6 +14,7 @@ to be asked for by its id.
 import asyncio
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from random import SystemRandom
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -23,12 +24,12 @@ from proxy.challenges import read_terms
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, Request, get, get_all
 from proxy.core.ledger import DEATH_MARGIN_S, State
-from proxy.core.links import ANSWER_BYTES_MAX
+from proxy.core.links import ANSWER_BYTES_MAX, rewrite_links
 from proxy.payer import ACCEPTED, PAYMENT_REQUIRED, Payer, Purchase
 from proxy.providers import JobStatus
-from proxy.relay import streamed, whole
-from proxy.replies import broken, json_answer, json_reply, unreachable
-from proxy.shield import Shield
+from proxy.relay import Relay, streamed, whole
+from proxy.replies import broken, json_answer, json_reply, plain_body, unreachable
+from proxy.shield import Shield, result_of
 from proxy.store import Ledger, Memory
 from proxy.upstream import Answer, BrokenError, NeverSentError
 from proxy.visit import Visit
@@ -138,7 +139,7 @@ class Jobs:
 
     async def _shielded_poll(self, visit: Visit, job: Memory) -> tuple[Reply, bool]:
         return await self._shield.finish(
-            self._poll(visit, job), lambda task: task.add_done_callback(lambda _: visit.close())
+            self._poll(visit, job), lambda task: task.add_done_callback(partial(_let_go, visit))
         )
 
     async def _poll(self, visit: Visit, job: Memory) -> tuple[Reply, bool]:
@@ -221,11 +222,12 @@ class Jobs:
         if not is_whole:
             return streamed(visit, answer, purchase, body), not running
         answer.close()
-        fields = json_answer(body)
+        plain = plain_body(answer.headers, body)
+        fields = json_answer(plain or b"")
         self._payer.read_body(purchase, visit, answer, fields)
         reply = whole(visit, answer, body, purchase)
         state = fields.get("status")
-        kept = reply.body if answer.status == OK and isinstance(reply.body, bytes) else None
+        kept = rewrite_links(plain, visit.link) if plain and answer.status == OK else None
         await self._ledger.remember(
             [replace(job, state=state if isinstance(state, str) else "", answer=kept)]
         )
@@ -246,6 +248,14 @@ def _poll_url(visit: Visit, job: Memory) -> str | None:
         return origin + url
     same = url.lower().startswith(f"{origin.lower()}/")
     return url if same else None
+
+
+def _let_go(visit: Visit, task: asyncio.Task[tuple[Reply, bool]]) -> None:
+    """Nobody waits for this poll any more."""
+    polled = result_of(task)
+    if polled is not None and isinstance(polled[0].body, Relay):
+        polled[0].body.close()
+    visit.close()
 
 
 def _come_back(job: Memory) -> Reply:

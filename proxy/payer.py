@@ -259,6 +259,7 @@ class Payer:
             request.method,
             request.path,
             visit.body_sha256,
+            idempotency_key=visit.idempotency_key,
             fingerprint=visit.fingerprint,
         )
 

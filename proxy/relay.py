@@ -5,7 +5,7 @@ Its body piece by piece, held by nobody, or read and with its links turned.
 
 from collections.abc import AsyncIterator, Callable
 
-from proxy.core.http import Headers, Reply
+from proxy.core.http import Headers, Reply, get
 from proxy.core.links import rewrite_links
 from proxy.payer import PAYMENT_REQUIRED, Purchase
 from proxy.upstream import Answer
@@ -26,16 +26,13 @@ def streamed(visit: Visit, answer: Answer, purchase: Purchase | None, begun: byt
 
 
 def whole(visit: Visit, answer: Answer, body: bytes, purchase: Purchase | None) -> Reply:
-    """The provider's answer.
+    """The provider's answer, read to its end.
 
-    Read to its end, with the links in it leading back through the daemon.
+    The links in it lead back through the daemon, unless it is compressed: then it stays as it is.
     """
-    return Reply(
-        answer.status,
-        answer.reason,
-        _headers(visit, answer, purchase),
-        rewrite_links(body, visit.link),
-    )
+    encoded = get(answer.headers, b"content-encoding") not in (None, b"identity")
+    linked = body if encoded else rewrite_links(body, visit.link)
+    return Reply(answer.status, answer.reason, _headers(visit, answer, purchase), linked)
 
 
 class Relay(AsyncIterator[bytes]):

@@ -4,11 +4,16 @@ JSON of ours, and refusals where a provider does not answer.
 """
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from proxy.core.errors import Refusal, Refused
-from proxy.core.http import Reply
+from proxy.core.http import Headers, Reply, get
+from proxy.core.links import ANSWER_BYTES_MAX
+from proxy.inflate import inflate
 from proxy.upstream import BrokenError, NeverSentError, TimedOutError
+
+PLAIN_BYTES_MAX: Final = 4 * ANSWER_BYTES_MAX
+"""What an answer of the largest size that is read may unpack to."""
 
 
 def unreachable(provider: str, problem: NeverSentError) -> Refused:
@@ -34,6 +39,12 @@ def json_reply(status: int, document: object) -> Reply:
     body = json.dumps(document).encode()
     headers = ((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body)))
     return Reply(status, "", headers, body)
+
+
+def plain_body(headers: Headers, body: bytes) -> bytes | None:
+    """An answer's body with its content encoding undone; None for an encoding unknown here."""
+    encoding = (get(headers, b"content-encoding") or b"identity").strip().lower()
+    return inflate(body, encoding, PLAIN_BYTES_MAX)
 
 
 def json_answer(body: bytes) -> dict[str, Any]:

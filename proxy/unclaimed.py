@@ -51,6 +51,8 @@ class Unclaimed:
 
     def claim(self, visit: Visit) -> tuple[Visit, asyncio.Task[Delivered]] | None:
         """Give out what is kept for a request like this one; work that failed is not worth it."""
+        if not self._kept:
+            return None
         for kept in tuple(self._kept.get(visit.fingerprint, ())):
             self._forget(visit.fingerprint, kept)
             if not kept.task.done() or result_of(kept.task) is not None:

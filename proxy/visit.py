@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from proxy.core.config import Config, ProviderConfig, RouteConfig
 from proxy.core.crossing import to_client
-from proxy.core.http import Headers, Request
+from proxy.core.http import Headers, Request, get
 from proxy.core.ledger import Limit
 from proxy.core.policy import limits, pays, scopes
 from proxy.core.routing import way_back
@@ -72,10 +72,17 @@ class Visit:
         return EMPTY_SHA256 if self.spool is None else self.spool.sha256
 
     @property
+    def idempotency_key(self) -> str | None:
+        """How the client itself names this request, if it does."""
+        key = get(self.request.headers, b"idempotency-key")
+        return None if key is None else key.decode("latin-1")
+
+    @property
     def fingerprint(self) -> bytes:
-        """What makes two requests identical: client, provider, method, target and body."""
+        """What makes two requests identical: client, provider, method, target, key and body."""
         request = self.request
-        words = (request.client or "", self.provider, request.method, request.target)
+        key = self.idempotency_key or ""
+        words = (request.client or "", self.provider, request.method, request.target, key)
         return sha256("\0".join(words).encode() + b"\0" + self.body_sha256).digest()
 
     @property

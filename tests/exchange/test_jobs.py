@@ -1,6 +1,7 @@
 """Jobs: one payment from the submission to the clip, whatever the number of polls."""
 
 import asyncio
+import gzip
 import json
 import sqlite3
 from pathlib import Path
@@ -310,3 +311,39 @@ async def test_two_polls_after_death_sign_once(tmp_path: Path) -> None:
 
             assert list(await asyncio.gather(poll(), poll())) == [202, 202]
             assert len((await at.payments())[0]["authorizations"]) == 2
+
+
+def zipped(answer: bytes) -> bytes:
+    """The same response, its body in gzip."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    body = gzip.compress(body)
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
+    lines += [b"Content-Encoding: gzip", b"Content-Length: %d" % len(body)]
+    return b"\r\n".join((*lines, b"", b"")) + body
+
+
+async def test_a_compressed_submission_is_remembered(open_house: Open) -> None:
+    """A provider that compresses its 202 for a client that said so loses nobody's job."""
+
+    async def script(got: Got, writer: asyncio.StreamWriter) -> None:
+        if got.payment is None:
+            writer.write(asks())
+        else:
+            writer.write(zipped(accepted()) if got.line.startswith("POST") else zipped(CLIP))
+
+    async with Provider(script) as provider:
+        at = await open_house(**parts(provider.url))
+        headers = {"Accept-Encoding": "gzip", "Prefer": "respond-async"}
+        url = f"{at.url}/v1/videos/generations"
+        async with at.client.post(url, json=SUBMISSION, headers=headers) as answer:
+            assert (answer.status, answer.headers["Content-Encoding"]) == (202, "gzip")
+            assert json.loads(gzip.decompress(await answer.read()))["id"] == JOB
+        for _ in range(2):
+            async with at.client.get(f"{url}/{JOB}", headers=headers) as got:
+                body = await got.read()
+                if got.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                assert (got.status, json.loads(body)) == (200, DONE)
+        polls = [got for got in provider.got if got.line.startswith("GET")]
+        assert [poll.header("Accept-Encoding") for poll in polls] == [None]
+        assert (await at.payments())[0]["state"] == "settled"

@@ -1,6 +1,7 @@
 """Paying for one thing: what is sent, what is signed, what the client and the ledger are told."""
 
 import asyncio
+import gzip
 import io
 import json
 from typing import Any
@@ -10,11 +11,12 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from yarl import URL
 
-from tests.exchange.conftest import KEY, Sell, shop, until
+from tests.exchange.conftest import KEY, Open, Sell, shop, until
 from tests.exchange.provider import (
     PAYEE,
     USDC,
     Got,
+    Provider,
     answers,
     asks,
     b64,
@@ -424,3 +426,16 @@ async def test_a_client_that_hangs_up_does_not_cut_the_paid_body_short(sell: Sel
             await arrived.wait()
         await until(house.payments, lambda payments: payments[0]["state"] == "settled")
     assert received == [body, body]
+
+
+async def test_a_compressed_answers_own_receipt_is_read(open_house: Open) -> None:
+    """A receipt in a JSON body counts, compressed or not; the client gets it as it came."""
+    body = gzip.compress(b'{"asset_id": "ta_1", "settlement": {"success": true}}')
+    headers = (("Content-Type", "application/json"), ("Content-Encoding", "gzip"))
+    async with Provider(sells(response("200 OK", *headers, body=body))) as provider:
+        pay = {"networks": ["eip155:84532"]}
+        config = {"kind": "blockrun", "base_url": provider.url, "pay": pay}
+        house = await open_house(providers={"blockrun": config})
+        async with house.client.post(f"{house.url}/v1/portrait/enroll", json={}) as answer:
+            assert await answer.read() == body
+            assert 'state="settled"' in answer.headers["Farebox-Payment"]
