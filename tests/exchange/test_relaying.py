@@ -287,3 +287,14 @@ async def test_the_secrets_are_in_no_answer(sell: Sell) -> None:
             assert answer.status == 200, page
             assert "11" * 20 not in text
             assert SECRET not in text
+
+
+@pytest.mark.parametrize("query", [b"a=\xc3\xa9", b"a=\xe9"])
+async def test_bytes_above_127_in_a_query_do_not_break_paying(sell: Sell, query: bytes) -> None:
+    """A careless client's unescaped query is either refused as such or paid for, never a fault."""
+    goods = response("200 OK", receipt(), body=b"ok")
+    house, provider = await sell(sells(goods))
+    got = await raw(house.port, ask(line=b"GET /shop/x?" + query + b" HTTP/1.1"))
+    status = int(got.split()[1])
+    assert status in (200, 400)
+    assert len(provider.paid) == (status == 200)
