@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fix lint tests slow wheel constraints clean
+.PHONY: help demo test bench fix lint tests slow soak wheel constraints clean
 
 help:  ## what can be made here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,12 +29,15 @@ lint: $(STAMP)  ## format, lint, types, import contract
 
 tests: $(STAMP) tests/rig/node_modules/.installed  ## the tests, with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not slow"
+	$(BIN)/coverage run -m pytest -m "not slow and not soak"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 
 slow: $(STAMP) tests/rig/node_modules/.installed tests/rig/express/node_modules/.installed  ## the slower tests: sellers on node
 	$(BIN)/python -m pytest -m slow
+
+soak: $(STAMP) tests/rig/node_modules/.installed  ## hundreds of kills under paid load (SOAK_KILLS)
+	$(BIN)/python -m pytest -m soak -s
 
 tests/rig/node_modules/.installed: tests/rig/package.json
 tests/rig/express/node_modules/.installed: tests/rig/express/package.json

@@ -12,15 +12,18 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from proxy import systemd
+from proxy.alarms import Alarms
 from proxy.carrier import Carrier
+from proxy.chain import Reconciler
+from proxy.clocks import machine_clocks
 from proxy.configfile import (
     ConfigError,
     Loaded,
@@ -29,6 +32,9 @@ from proxy.configfile import (
     read_config,
     resolve_secret,
 )
+from proxy.core.config import Config
+from proxy.core.ledger import State
+from proxy.core.money import Usd
 from proxy.exchange import Exchange
 from proxy.gate.server import Door
 from proxy.gate.sockets import inherited_sockets
@@ -37,13 +43,19 @@ from proxy.payer import Payer
 from proxy.reload import ConfigWatcher
 from proxy.statelock import StateLock
 from proxy.status import Status
-from proxy.store import Ledger
+from proxy.store import Ledger, LedgerUnavailableError
+from proxy.store.alerts import Alert
 from proxy.upstream import AiohttpUpstream
 from proxy.visit import Snapshot
 from proxy.wallet import load_wallet
 
 NONCE_BYTES: Final = 32
+NONCE_TIME_BYTES: Final = 6
 SPOOL_DIR: Final = "spool"
+CHAIN_PATIENCE_S: Final = 600
+"""Public nodes fail now and then; what lasts longer is for a person to hear of."""
+DAY_S: Final = 86_400
+HOUSEKEEPING_S: Final = 3600
 _WATCHDOG_SHARE: Final = 3
 _log = structlog.get_logger()
 
@@ -56,13 +68,14 @@ class Daemon:
     ) -> None:
         self._loaded = loaded
         self._snapshot = snapshot
+        self._ledger = ledger
         self._metrics = Metrics()
         self.watcher = ConfigWatcher(loaded, self._apply, time.time)
         payer = Payer(
             ledger,
             self._metrics,
             time.time,
-            lambda: secrets.token_bytes(NONCE_BYTES),
+            new_nonce,
             new_payment_id,
         )
         self._exchange = Exchange(
@@ -72,7 +85,18 @@ class Daemon:
             payer,
             loaded.state_dir / SPOOL_DIR,
         )
-        self.status = Status(self._current, ledger, self._metrics, lambda: self.watcher.status)
+        self.alarms = Alarms(ledger, self._metrics, self._concerns)
+        self.reconciler = Reconciler(
+            lambda: self._snapshot.config, self._address, ledger, time.time, self._reconciled
+        )
+        self.status = Status(
+            self._current,
+            ledger,
+            self._metrics,
+            lambda: self.watcher.status,
+            self.alarms,
+            lambda: self.reconciler.standings,
+        )
         self.door = Door(
             serve=self._exchange.serve,
             admin=self.status,
@@ -99,10 +123,44 @@ class Daemon:
                         "takes effect at a restart; the rest of the edit waits for it",
                     )
                     raise ConfigError(loaded.place([problem]))
-            self._snapshot = open_snapshot(loaded)
-            self._loaded = loaded
+            snapshot = open_snapshot(loaded)
+            await pause_if_told(snapshot.config, self._ledger)
+            self._snapshot, self._loaded = snapshot, loaded
+            self.reconciler.poke()
         finally:
             systemd.notify("READY=1")
+
+    def _concerns(self) -> Iterator[Alert]:
+        """What a person should hear of that is not in the ledger."""
+        reload = self.watcher.status
+        if not reload.ok:
+            message = f"the config file is not in force, the last good one is: {reload.error}"
+            yield Alert("config_stale", message, int(reload.loaded_at))
+        for network, standing in self.reconciler.standings.items():
+            since = standing.trouble_since
+            if since is not None and time.time() - since > CHAIN_PATIENCE_S:
+                message = f"the node for {network} cannot be believed: {standing.message}"
+                yield Alert("chain_unavailable", message, int(since))
+
+    def _address(self) -> str | None:
+        wallet = self._snapshot.wallet
+        return None if wallet is None else wallet.address
+
+    def _reconciled(self, state: State, usd: Usd) -> None:
+        """Count what the chain has told."""
+        self._metrics.payment(state)
+        if state is State.SETTLED:
+            self._metrics.spent(usd)
+
+    async def keep_house(self) -> None:
+        """Forget old payments where the config says so, now and then, until cancelled."""
+        while True:
+            config = self._snapshot.config
+            if config.retention_days is not None:
+                retention_s = config.retention_days * DAY_S
+                with suppress(LedgerUnavailableError):
+                    await self._ledger.forget(max(retention_s, config.idempotency.retention_s))
+            await asyncio.sleep(HOUSEKEEPING_S)
 
     async def stop(self) -> None:
         """Close the door, and wait for what was paid for."""
@@ -127,6 +185,13 @@ def open_snapshot(loaded: Loaded) -> Snapshot:
     return Snapshot(config, wallet, keys)
 
 
+async def pause_if_told(config: Config, ledger: Ledger) -> None:
+    """Turn the kill switch on where the config says so; it is latched, as for everybody."""
+    if config.paused is not False:
+        reason = config.paused if isinstance(config.paused, str) else "the config says so"
+        await ledger.pause(reason, "config")
+
+
 @asynccontextmanager
 async def running(path: Path) -> AsyncIterator[Daemon]:
     """Run a daemon on a config file for as long as the context lasts.
@@ -140,16 +205,18 @@ async def running(path: Path) -> AsyncIterator[Daemon]:
     (state_dir / SPOOL_DIR).mkdir(mode=0o700, exist_ok=True)
     lock = StateLock(state_dir)
     try:
-        ledger = await Ledger.open(state_dir, time.time)
+        ledger = await Ledger.open(state_dir, machine_clocks())
         upstream = AiohttpUpstream()
         daemon = Daemon(loaded, snapshot, ledger, upstream)
         try:
+            await pause_if_told(snapshot.config, ledger)
             await daemon.status.begin()
             await daemon.door.start()
             yield daemon
             systemd.notify("STOPPING=1")
             await daemon.stop()
         finally:
+            await daemon.reconciler.close()
             await upstream.close()
             await ledger.close()
     finally:
@@ -174,6 +241,9 @@ async def serve(path: Path) -> None:
             background = [
                 tasks.create_task(daemon.watcher.run()),
                 tasks.create_task(_watch(daemon)),
+                tasks.create_task(daemon.alarms.run()),
+                tasks.create_task(daemon.keep_house()),
+                tasks.create_task(daemon.reconciler.run()),
             ]
             systemd.notify("READY=1", f"STATUS=serving on {', '.join(daemon.door.addresses)}")
             await stopping.wait()
@@ -198,3 +268,12 @@ async def _watch(daemon: Daemon) -> None:
 def new_payment_id() -> str:
     """An id that sorts by time: `pay_`, the milliseconds, and 80 random bits."""
     return f"pay_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+def new_nonce() -> bytes:
+    """A nonce that sorts by time: the milliseconds, and 208 random bits.
+
+    The ledger keeps an index of them all; one that grows at its end costs the same at any length.
+    """
+    stamp = (time.time_ns() // 1_000_000).to_bytes(NONCE_TIME_BYTES, "big")
+    return stamp + secrets.token_bytes(NONCE_BYTES - NONCE_TIME_BYTES)

@@ -26,13 +26,14 @@ from proxy.core.money import Usd, format_usd, usd_of
 from proxy.core.routing import job_id
 from proxy.core.x402.terms import Terms
 from proxy.jobs import TOO_LATE_S, Jobs
+from proxy.keeping import Keeping
 from proxy.payer import ACCEPTED, PAYMENT_REQUIRED, Payer, Purchase
 from proxy.quote import dry_run, priced_by_table, wants_dry_run
 from proxy.reception import Reception
 from proxy.relay import streamed, whole
 from proxy.replies import broken, json_answer, plain_body, unreachable
 from proxy.shield import AbandonedError, Shield
-from proxy.store import Ledger, LedgerUnavailableError, Memory
+from proxy.store import KeptAnswer, Ledger, LedgerUnavailableError, Memory
 from proxy.unclaimed import Delivered, Unclaimed
 from proxy.upstream import Answer, BrokenError, NeverSentError
 from proxy.visit import Snapshot, Visit
@@ -59,6 +60,7 @@ class Exchange:
         self._shield = Shield()
         self._shown: set[str] = set()
         self._unclaimed = Unclaimed()
+        self._keeping = Keeping(ledger, self._shield, self._unclaimed)
         self._jobs = Jobs(ledger, carrier, payer, self._shield)
 
     async def serve(self, request: Request) -> Reply:
@@ -96,18 +98,26 @@ class Exchange:
     async def _walk(self, visit: Visit) -> Reply:
         if wants_dry_run(visit.request):
             return await dry_run(visit, self._carrier, self._ledger)
+        wallet, price = visit.paying_wallet(), self._table_price(visit)
+        costs = wallet is not None or price > 0
+        if (reply := await self._paid_before(visit, costs=costs)) is not None:
+            return reply
+        if price:
+            return await self._finish(visit, self._count(visit, price))
+        answer = await self._carrier.send_unpaid(visit)
+        if answer.status == PAYMENT_REQUIRED and wallet is not None:
+            return await self._pay(visit, wallet, answer)
+        return (await self._deliver(visit, answer, None)).reply
+
+    async def _paid_before(self, visit: Visit, *, costs: bool) -> Reply | None:
+        """What was paid for already: a job, an answer that nobody took, one that has a key."""
         if (job := await self._paid_job(visit)) is not None:
             return await self._jobs.asked(visit, job)
         if (kept := self._unclaimed.claim(visit)) is not None:
             return await self._join(visit, *kept)
-        if price := self._table_price(visit):
-            return await self._finish(visit, self._count(visit, price))
-        answer = await self._carrier.send_unpaid(visit)
-        wallet = visit.paying_wallet()
-        if answer.status == PAYMENT_REQUIRED and wallet is not None:
-            return await self._pay(visit, wallet, answer)
-        reply, _ = await self._deliver(visit, answer, None)
-        return reply
+        if costs and (old := await self._keeping.answered_before(visit)) is not None:
+            return await self._replay(visit, *old)
+        return None
 
     async def _pay(self, visit: Visit, wallet: Wallet, answer: Answer) -> Reply:
         """Pay what a 402 asks for, unless the identical request has a payment in doubt already."""
@@ -122,16 +132,33 @@ class Exchange:
 
     async def _finish(self, visit: Visit, work: Coroutine[Any, Any, Delivered]) -> Reply:
         """Do paid work to its end; if the client goes, its answer is kept for the next who asks."""
-        keep = partial(self._unclaimed.keep, visit)
-        reply, job = await self._shield.finish(work, keep)
-        return reply if job is None else await self._jobs.follow(visit, job, reply)
+        hung_up = partial(self._keeping.hung_up, visit)
+        delivered = await self._shield.finish(self._kept(visit, work), hung_up)
+        return await self._followed(visit, delivered)
 
-    async def _join(self, visit: Visit, first: Visit, task: asyncio.Task[Delivered]) -> Reply:
+    async def _kept(self, visit: Visit, work: Coroutine[Any, Any, Delivered]) -> Delivered:
+        return await self._keeping.keep(visit, await work)
+
+    async def _join(self, visit: Visit, first: Visit, task: asyncio.Future[Delivered]) -> Reply:
         """Give an identical request the answer that was paid for when its client hung up."""
         visit.close()
-        reply, job = await self._shield.wait(task, partial(self._unclaimed.keep, first))
+        delivered = await self._shield.wait(task, partial(self._keeping.hung_up, first))
         visit.story.update(first.story, joined=True)
-        return reply if job is None else await self._jobs.follow(visit, job, reply)
+        return await self._followed(visit, await self._keeping.keep(first, delivered))
+
+    async def _replay(self, visit: Visit, answer: KeptAnswer, payment: str) -> Reply:
+        """Answer again what was answered under this key; a job is asked after as before."""
+        visit.story.update(payment=payment, replayed=True)
+        headers = (*answer.headers, (b"Farebox-Replayed", b"1"))
+        reply = Reply(answer.status, answer.reason, headers, answer.body or b"")
+        job = await self._ledger.job_of(payment)
+        return await self._followed(visit, Delivered(reply, job=job))
+
+    async def _followed(self, visit: Visit, delivered: Delivered) -> Reply:
+        """The reply to a submission waits for its job; any other is there already."""
+        if delivered.job is None:
+            return delivered.reply
+        return await self._jobs.follow(visit, delivered.job, delivered.reply)
 
     async def _in_doubt(self, visit: Visit, wallet: Wallet) -> tuple[Purchase, Headers] | None:
         """The payment of an identical request whose outcome is unknown, to be shown once more.
@@ -215,7 +242,7 @@ class Exchange:
         A JSON answer is read first where it may hold links, ids or a receipt.
         """
         if not _is_read_first(visit, answer, purchase):
-            return streamed(visit, answer, purchase), None
+            return Delivered(streamed(visit, answer, purchase), purchase)
         try:
             body, is_whole = await answer.read(ANSWER_BYTES_MAX)
         except BrokenError as problem:
@@ -223,12 +250,12 @@ class Exchange:
                 visit.provider, problem, None if purchase is None else purchase.id
             ) from problem
         if not is_whole:
-            return streamed(visit, answer, purchase, body), None
+            return Delivered(streamed(visit, answer, purchase, body), purchase)
         answer.close()
         fields = json_answer(plain_body(answer.headers, body) or b"")
         self._payer.read_body(purchase, visit, answer, fields)
         job = await self._remember(visit, answer, fields, purchase)
-        return whole(visit, answer, body, purchase), job
+        return Delivered(whole(visit, answer, body, purchase), purchase, job)
 
     async def _remember(
         self, visit: Visit, answer: Answer, fields: dict[str, Any], purchase: Purchase | None

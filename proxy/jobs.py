@@ -89,6 +89,8 @@ class Jobs:
         prefer = preference(visit.request)
         if prefer.respond_async or _poll_url(visit, job) is None:
             return accepted
+        if job.answer is not None:
+            return _stored(job.answer)
         wait_s = WAIT_S if prefer.wait_s is None else prefer.wait_s
         return await self._wait(visit, job, accepted, wait_s, _pace_s(accepted.headers))
 
@@ -99,7 +101,7 @@ class Jobs:
         """
         visit.story["job"] = job.id
         if job.answer is not None:
-            return Reply(OK, "OK", ((b"Content-Type", b"application/json"),), job.answer)
+            return _stored(job.answer)
         if _poll_url(visit, job) is None:
             message = f"{visit.provider} has its job polled at another origin: {job.poll_path!a}"
             raise Refused(Refusal("poll_url_refused", message, payment=job.payment))
@@ -168,7 +170,7 @@ class Jobs:
             if isinstance(renewed, bytes):
                 return whole(visit, answer, renewed, None), True
             purchase, headers = renewed
-            answer = await self._ask(visit, url, headers, purchase)
+            answer = await self._ask_first(visit, url, headers, purchase)
         return await self._conclude(visit, job, answer, purchase)
 
     async def _may_renew(self, payment: str) -> bool:
@@ -196,6 +198,19 @@ class Jobs:
         return await self._payer.authorize(
             visit, wallet, terms, visit.lifetime_s(is_job=True), payment
         )
+
+    async def _ask_first(
+        self, visit: Visit, url: str, headers: Headers, purchase: Purchase
+    ) -> Answer:
+        """Ask with an authorization that has not left before: it can still be given back."""
+        try:
+            return await self._carrier.poll(visit, url, headers)
+        except NeverSentError as problem:
+            await self._payer.never_sent(purchase)
+            raise unreachable(visit.provider, problem) from problem
+        except BrokenError as problem:
+            self._payer.lost(purchase, "no answer")
+            raise broken(visit.provider, problem, purchase.id) from problem
 
     async def _ask(
         self, visit: Visit, url: str, headers: Headers, purchase: Purchase | None
@@ -250,7 +265,11 @@ def _poll_url(visit: Visit, job: Memory) -> str | None:
     return url if same else None
 
 
-def _let_go(visit: Visit, task: asyncio.Task[tuple[Reply, bool]]) -> None:
+def _stored(answer: bytes) -> Reply:
+    return Reply(OK, "OK", ((b"Content-Type", b"application/json"),), answer)
+
+
+def _let_go(visit: Visit, task: asyncio.Future[tuple[Reply, bool]]) -> None:
     """Nobody waits for this poll any more."""
     polled = result_of(task)
     if polled is not None and isinstance(polled[0].body, Relay):

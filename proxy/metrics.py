@@ -58,6 +58,14 @@ class Metrics:
             registry=registry,
             buckets=UPSTREAM_BUCKETS_S,
         )
+        self._alerts = Gauge(
+            "farebox_alerts", "What waits for a person, by kind.", ("code",), registry=registry
+        )
+        self._unknown = Gauge(
+            "farebox_unknown_payments",
+            "Payments of which nobody knows whether they were taken.",
+            registry=registry,
+        )
         self._reloaded = Gauge(
             "farebox_config_last_reload_successful",
             "1 if the config in force is the one in the file.",
@@ -93,6 +101,16 @@ class Metrics:
     def upstream(self, provider: str, seconds: float) -> None:
         """Observe how long a configured provider took to begin its answer."""
         self._upstream.labels(provider).observe(seconds)
+
+    def alerts(self, codes: list[str]) -> None:
+        """Set what waits for a person: a code of a closed set for each thing."""
+        self._alerts.clear()
+        for code in codes:
+            self._alerts.labels(code).inc()
+
+    def unknown(self, count: int) -> None:
+        """Set how many payments have an unknown outcome."""
+        self._unknown.set(count)
 
     def reloaded(self, *, ok: bool) -> None:
         """Say whether the config in force is the one in the file."""

@@ -17,6 +17,7 @@ from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers
 from proxy.core.ledger import Evidence, Limit, State, step
 from proxy.core.money import USD_DECIMALS, Usd, format_units, usd_of
+from proxy.core.policy import payee_scope, thing
 from proxy.core.x402.authorization import (
     Authorization,
     authorize,
@@ -118,7 +119,8 @@ class Payer:
             terms, wallet.address, int(self._clock()), self._nonce(), lifetime_s
         )
         intent = self._intent(visit, payment)
-        reserved = await self._reserve(intent, _hold(visit, terms, authorization), visit.limits())
+        limits = visit.limits(terms.offer.pay_to)
+        reserved = await self._reserve(intent, _hold(visit, terms, authorization), limits)
         purchase = Purchase(
             reserved,
             terms.offer.amount,
@@ -261,6 +263,7 @@ class Payer:
             visit.body_sha256,
             idempotency_key=visit.idempotency_key,
             fingerprint=visit.fingerprint,
+            retention_s=visit.snapshot.config.idempotency.retention_s,
         )
 
     def _record(
@@ -291,13 +294,15 @@ def _complain(future: "asyncio.Future[State]") -> None:
 
 
 def _hold(visit: Visit, terms: Terms, authorization: Authorization) -> Hold:
-    offer = terms.offer
+    offer, request = terms.offer, visit.request
     document = {
         "x402Version": terms.version,
         "accepts": [offer.raw],
         "resource": terms.resource,
         "extensions": terms.extensions,
     }
+    facts = visit.snapshot.config.networks.get(offer.network)
+    jump_ratio = visit.config.jump_ratio
     return Hold(
         amount=offer.amount,
         usd=terms.price,
@@ -309,9 +314,12 @@ def _hold(visit: Visit, terms: Terms, authorization: Authorization) -> Hold:
         nonce=authorization.nonce,
         valid_after=authorization.valid_after,
         valid_before=authorization.valid_before,
-        scopes=visit.scopes,
+        scopes=(*visit.scopes, payee_scope(offer.pay_to)),
         terms=json.dumps(document, ensure_ascii=False),
         pin=visit.config.pay is not None and visit.config.pay.pay_to == "first",
+        watched=facts is not None and facts.rpc_url is not None,
+        thing=b"" if jump_ratio is None else thing(request.method, request.path, visit.fields),
+        jump_ratio=jump_ratio,
     )
 
 

@@ -49,7 +49,9 @@ async def dry_run(visit: Visit, carrier: Carrier, ledger: Ledger) -> Reply:
     quote = await _quote(visit, carrier)
     verdict = quote.price if isinstance(quote.price, Refusal) else None
     if not isinstance(quote.price, Refusal):
-        verdict = await ledger.would_admit(quote.price, visit.limits())
+        wallet = visit.snapshot.wallet if quote.terms is not None else None
+        payer = None if wallet is None else wallet.address
+        verdict = await ledger.would_admit(quote.price, visit.limits(_payee(quote)), payer)
     document: dict[str, Any] = {
         "dry_run": True,
         "provider": visit.provider,
@@ -59,7 +61,7 @@ async def dry_run(visit: Visit, carrier: Carrier, ledger: Ledger) -> Reply:
     }
     if verdict is not None:
         document.update(code=verdict.code, message=verdict.message)
-    caps = [limit for limit in visit.limits() if limit.window != "call"]
+    caps = [limit for limit in visit.limits(_payee(quote)) if limit.window != "call"]
     return json_reply(200, {**document, "caps": await ledger.usage(caps)})
 
 
@@ -86,6 +88,10 @@ async def _quote(visit: Visit, carrier: Carrier) -> Quote:
     if isinstance(terms, Refusal):
         return Quote("quoted", terms)
     return Quote("quoted", Refusal("challenge_invalid", "the provider's 402 holds no challenge"))
+
+
+def _payee(quote: Quote) -> str | None:
+    return None if quote.terms is None else quote.terms.offer.pay_to
 
 
 def _price(quote: Quote) -> dict[str, str]:

@@ -3,6 +3,7 @@
 Its body piece by piece, held by nobody, or read and with its links turned.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from proxy.core.http import Headers, Reply, get
@@ -56,9 +57,16 @@ class Relay(AsyncIterator[bytes]):
             return begun
         try:
             return await anext(self._chunks)
+        except asyncio.CancelledError:
+            self._chunks = self._answer.chunks()  # whoever reads it closes it, or goes on
+            raise
         except BaseException:
             self.close()
             raise
+
+    def put_back(self, begun: bytes) -> None:
+        """Yield again what was read already."""
+        self._begun = begun + self._begun
 
     async def aclose(self) -> None:
         """Stop, wherever it is."""

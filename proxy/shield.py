@@ -23,19 +23,25 @@ class Shield:
         self._unfinished: set[asyncio.Task[Any]] = set()
 
     async def finish(
-        self, work: Coroutine[Any, Any, T], abandoned: Callable[[asyncio.Task[T]], None]
+        self, work: Coroutine[Any, Any, T], abandoned: Callable[[asyncio.Future[T]], None]
     ) -> T:
         """Do the work, whatever happens to the waiter.
 
         If the waiter is cancelled, `abandoned` gets the task, which goes on, and this raises
         AbandonedError at once.
         """
+        return await self.wait(self.start(work), abandoned)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin work for which nobody needs to wait."""
         task = asyncio.create_task(work)
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
-        return await self.wait(task, abandoned)
+        return task
 
-    async def wait(self, task: asyncio.Task[T], abandoned: Callable[[asyncio.Task[T]], None]) -> T:
+    async def wait(
+        self, task: asyncio.Future[T], abandoned: Callable[[asyncio.Future[T]], None]
+    ) -> T:
         """Wait for work that is under way already, as `finish` does."""
         try:
             return await asyncio.shield(task)
@@ -55,6 +61,6 @@ class Shield:
         await asyncio.gather(*late, return_exceptions=True)
 
 
-def result_of(task: asyncio.Task[T]) -> T | None:
+def result_of(task: asyncio.Future[T]) -> T | None:
     """What a finished task gave; None where it failed."""
     return None if task.cancelled() or task.exception() is not None else task.result()

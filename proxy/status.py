@@ -1,17 +1,33 @@
 """What the daemon tells of itself: health, readiness, caps, payments, config.
 
-Nothing here pays or changes anything.
+Nothing here pays; the pause is all that it changes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlsplit
 
 from proxy import __version__
+from proxy.alarms import Alarms
+from proxy.chain import Standing
+from proxy.core.errors import Refusal, Refused
+from proxy.core.ledger import State
 from proxy.core.policy import all_limits
 from proxy.metrics import Metrics
 from proxy.reload import ReloadStatus
-from proxy.store import Ledger, LedgerUnavailableError, views
+from proxy.store import Ledger, LedgerUnavailableError, switch, views
 from proxy.visit import Snapshot
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Have a page say so when the ledger cannot be read or written."""
+    try:
+        yield
+    except LedgerUnavailableError as problem:
+        raise Refused(Refusal("ledger_unavailable", str(problem))) from problem
 
 
 class Status:
@@ -23,11 +39,15 @@ class Status:
         ledger: Ledger,
         metrics: Metrics,
         reload: Callable[[], ReloadStatus],
+        alarms: Alarms,
+        standings: Callable[[], Mapping[str, Standing]],
     ) -> None:
         self._snapshot = snapshot
         self._ledger = ledger
         self._metrics = metrics
         self._reload = reload
+        self._alarms = alarms
+        self._standings = standings
 
     def healthz(self) -> dict[str, Any]:
         """The process is up."""
@@ -64,50 +84,79 @@ class Status:
 
     async def metrics(self) -> bytes:
         """The metrics: counters as they were counted, sums and caps as they are now."""
-        self._metrics.exposure(await self._ledger.read(views.exposure))
-        limits = all_limits(self._snapshot().config)
-        self._metrics.caps({(limit.scope, limit.window): limit.usd for limit in limits})
-        self._metrics.reloaded(ok=self._reload().ok)
-        return self._metrics.render()
+        with _telling():
+            exposure, counts = await self._ledger.read(
+                lambda db: (views.exposure(db), views.counts(db))
+            )
+            self._metrics.exposure(exposure)
+            self._metrics.unknown(counts[State.UNKNOWN])
+            await self._alarms.look()
+            limits = all_limits(self._snapshot().config)
+            self._metrics.caps({(limit.scope, limit.window): limit.usd for limit in limits})
+            self._metrics.reloaded(ok=self._reload().ok)
+            return self._metrics.render()
 
     async def status(self) -> dict[str, Any]:
         """Version, wallet, switch, caps, counts of payments by state, config."""
-        limits = all_limits(self._snapshot().config)
-        caps = await self._ledger.usage(limits)
-        counts, paused = await self._ledger.read(lambda db: (views.counts(db), views.paused(db)))
-        reload = self._reload()
-        return {
-            "version": __version__,
-            "wallet": self._address(),
-            "paused": paused is not None,
-            "pause_reason": paused or None,
-            "caps": caps,
-            "payments": counts,
-            "config": {
-                "hash": reload.digest,
-                "loaded_at": reload.loaded_at,
-                "ok": reload.ok,
-                "error": reload.error,
-            },
-        }
+        with _telling():
+            limits = all_limits(self._snapshot().config)
+            caps = await self._ledger.usage(limits)
+            counts, paused = await self._ledger.read(
+                lambda db: (views.counts(db), switch.paused(db))
+            )
+            reload = self._reload()
+            return {
+                "version": __version__,
+                "wallet": self._address(),
+                "paused": paused is not None,
+                "pause_reason": paused or None,
+                "alerts": [asdict(alert) for alert in await self._alarms.look()],
+                "chain": {
+                    network: asdict(standing) for network, standing in self._standings().items()
+                },
+                "caps": caps,
+                "payments": counts,
+                "config": {
+                    "hash": reload.digest,
+                    "loaded_at": reload.loaded_at,
+                    "ok": reload.ok,
+                    "error": reload.error,
+                },
+            }
 
     async def payments(self, limit: int, before: str | None, state: str | None) -> dict[str, Any]:
         """The newest payments, with their authorizations."""
-        return await self._ledger.read(
-            lambda db: views.payments(db, limit=limit, before=before, state=state)
-        )
+        with _telling():
+            return await self._ledger.read(
+                lambda db: views.payments(db, limit=limit, before=before, state=state)
+            )
 
     async def jobs(self) -> dict[str, Any]:
         """The newest generations that outlive their requests."""
-        return await self._ledger.read(views.jobs)
+        with _telling():
+            return await self._ledger.read(views.jobs)
 
     async def portraits(self) -> dict[str, Any]:
         """The portraits and other assets that were enrolled through here."""
-        return await self._ledger.read(views.portraits)
+        with _telling():
+            return await self._ledger.read(views.portraits)
+
+    async def pause(self, reason: str | None) -> dict[str, Any]:
+        """How the kill switch stands, after turning it on where a reason is given."""
+        with _telling():
+            if reason is not None:
+                await self._ledger.pause(reason, "page")
+            paused = await self._ledger.read(switch.paused)
+            return {"paused": paused is not None, "pause_reason": paused or None}
 
     def config(self) -> dict[str, Any]:
         """The config in force, secrets as the references that the file has."""
-        return self._snapshot().config.model_dump(mode="json", exclude_none=True)
+        document = self._snapshot().config.model_dump(mode="json", exclude_none=True)
+        for facts in document.get("networks", {}).values():
+            if "rpc_url" in facts:  # its path or query may be an API key
+                url = urlsplit(facts["rpc_url"])
+                facts["rpc_url"] = f"{url.scheme}://{url.hostname}/…"
+        return document
 
     async def begin(self) -> None:
         """Give the metrics what the ledger knows from earlier runs."""

@@ -10,13 +10,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.core.http import Reply
-from proxy.relay import Relay
+from proxy.payer import Purchase
 from proxy.shield import result_of
 from proxy.store import Memory
 from proxy.visit import Visit
 
-Delivered = tuple[Reply, Memory | None]
-"""A reply, and the paid job that it began, if it did."""
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A reply, the payment behind it, and the paid job that it began, if there are such."""
+
+    reply: Reply
+    purchase: Purchase | None = None
+    job: Memory | None = None
+
 
 KEPT_S: Final = 600
 KEPT_MAX: Final = 256
@@ -26,7 +33,7 @@ KEPT_MAX: Final = 256
 @dataclass(slots=True)
 class _Kept:
     visit: Visit
-    task: asyncio.Task[Delivered]
+    task: asyncio.Future[Delivered]
     timer: asyncio.TimerHandle | None = None
 
 
@@ -37,7 +44,7 @@ class Unclaimed:
         self._kept: dict[bytes, list[_Kept]] = {}
         self._count = 0
 
-    def keep(self, visit: Visit, task: asyncio.Task[Delivered]) -> None:
+    def keep(self, visit: Visit, task: asyncio.Future[Delivered]) -> None:
         """Keep the work for a visit whose client has gone."""
         task.add_done_callback(lambda done: _release(visit, done))
         while self._count >= KEPT_MAX:
@@ -49,7 +56,7 @@ class Unclaimed:
         self._kept.setdefault(visit.fingerprint, []).append(kept)
         self._count += 1
 
-    def claim(self, visit: Visit) -> tuple[Visit, asyncio.Task[Delivered]] | None:
+    def claim(self, visit: Visit) -> tuple[Visit, asyncio.Future[Delivered]] | None:
         """Give out what is kept for a request like this one; work that failed is not worth it."""
         if not self._kept:
             return None
@@ -78,14 +85,15 @@ class Unclaimed:
         kept.task.add_done_callback(_let_go)
 
 
-def _release(visit: Visit, task: asyncio.Task[Delivered]) -> None:
+def _release(visit: Visit, task: asyncio.Future[Delivered]) -> None:
     """Let go of the request's body, unless its answer streams: then its end does."""
     delivered = result_of(task)
-    if delivered is None or isinstance(delivered[0].body, bytes):
+    if delivered is None or isinstance(delivered.reply.body, bytes):
         visit.close()
 
 
-def _let_go(task: asyncio.Task[Delivered]) -> None:
+def _let_go(task: asyncio.Future[Delivered]) -> None:
     delivered = result_of(task)
-    if delivered is not None and isinstance(delivered[0].body, Relay):
-        delivered[0].body.close()
+    close = None if delivered is None else getattr(delivered.reply.body, "let_go", None)
+    if close is not None:
+        close()

@@ -69,7 +69,10 @@ class Answer(Protocol):
     headers: Headers
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes; BrokenError if it stops short."""
+        """Yield the body as it comes; BrokenError if it stops short.
+
+        A read that is cancelled loses nothing: ask for the chunks once more to go on.
+        """
         ...
 
     async def read(self, limit: int) -> tuple[bytes, bool]:
@@ -167,11 +170,12 @@ class _AiohttpAnswer:
             async for chunk in self._response.content.iter_any():
                 yield chunk
         except TimeoutError as problem:
+            self.close()
             raise TimedOutError("the answer stopped in the middle") from problem
         except (aiohttp.ClientError, OSError) as problem:
-            raise BrokenError(_said(problem)) from problem
-        finally:
             self.close()
+            raise BrokenError(_said(problem)) from problem
+        self.close()
 
     async def read(self, limit: int) -> tuple[bytes, bool]:
         try:

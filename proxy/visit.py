@@ -75,7 +75,7 @@ class Visit:
     def idempotency_key(self) -> str | None:
         """How the client itself names this request, if it does."""
         key = get(self.request.headers, b"idempotency-key")
-        return None if key is None else key.decode("latin-1")
+        return None if key is None else key.decode("latin-1").strip()
 
     @property
     def fingerprint(self) -> bytes:
@@ -101,8 +101,8 @@ class Visit:
             raise ValueError(f"provider {self.provider} is never paid")
         return pay.job_authorization_s if is_job else pay.authorization_s
 
-    def limits(self) -> tuple[Limit, ...]:
-        """All limits on this call.
+    def limits(self, pay_to: str | None = None) -> tuple[Limit, ...]:
+        """All limits on this call, and on whom it pays.
 
         Those it began under, those in force by now, and the client's own.
         """
@@ -111,7 +111,7 @@ class Visit:
         found = [
             limit
             for config in configs
-            for limit in limits(config, self.provider, self.route, client)
+            for limit in limits(config, self.provider, self.route, client, pay_to)
         ]
         return tuple(dict.fromkeys((*found, *self.call_limits)))
 

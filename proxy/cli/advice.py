@@ -13,6 +13,9 @@ _NARROW_TO_WIDE: Final = ("per_request", "hour", "day", "week", "month", "total"
 
 def advice(config: Config) -> Iterator[Problem]:
     """Find what is allowed and may not be meant."""
+    if config.paused is not False:
+        message = "is set: nothing is paid. It takes this line out, and `farebox resume`, to go on"
+        yield Problem("paused", message)
     yield from _about_wallet(config)
     yield from _about_caps(config)
     yield from _about_providers(config)
@@ -50,6 +53,8 @@ def _blocks(config: Config) -> Iterator[tuple[str, Caps]]:
         yield f"routes[{index}].caps", route.caps
     for index, client in enumerate(config.clients):
         yield f"clients[{index}].caps", client.caps
+    for index, payee in enumerate(config.payees):
+        yield f"payees[{index}].caps", payee.caps
 
 
 def _about_providers(config: Config) -> Iterator[Problem]:
@@ -60,6 +65,8 @@ def _about_providers(config: Config) -> Iterator[Problem]:
             yield Problem(path, "has no prices: its calls are not counted against caps")
         if provider.auth is None and provider.pay is None:
             yield Problem(path, "has neither pay nor auth: its calls go through as they come")
+        if provider.pay is None and provider.quote_jump is not None:
+            yield Problem(f"{path}.quote_jump", "has no effect without pay: only quotes can jump")
         if provider.pay is not None and provider.pay.pay_to == "any":
             yield Problem(f"{path}.pay.pay_to", "is any: it may name a new payee in each challenge")
         if name not in led_to and (provider.kind == "http" or AUTO not in led_to):
@@ -77,15 +84,8 @@ def _about_routes(config: Config) -> Iterator[Problem]:
 def _about_the_future(config: Config) -> Iterator[Problem]:
     """Name the keys that are understood and do nothing yet: nobody is to rely on them."""
     message = "has no effect in this version"
-    if "idempotency" in config.model_fields_set:
-        yield Problem("idempotency", message)
     if config.public_url is not None:
         yield Problem("public_url", message)
-    for network, facts in config.networks.items():
-        if facts.rpc_url is not None:
-            yield Problem(f"networks.{network}.rpc_url", message)
     for name, provider in config.providers.items():
-        if provider.quote_jump is not None:
-            yield Problem(f"providers.{name}.quote_jump", message)
         if provider.extra_fields:
             yield Problem(f"providers.{name}.extra_fields", message)

@@ -43,7 +43,7 @@ def check(
 
 
 def _check(settings: Settings) -> None:
-    path, loaded, problems = _read(settings)
+    path, loaded, problems = read_whole(settings)
     warnings = () if loaded is None else loaded.place(advice(loaded.config))
     address = None
     if loaded is not None:
@@ -63,7 +63,7 @@ def _check(settings: Settings) -> None:
         end(WRONG)
 
 
-def _read(settings: Settings) -> tuple[str, Loaded | None, tuple[Problem, ...]]:
+def read_whole(settings: Settings) -> tuple[str, Loaded | None, tuple[Problem, ...]]:
     """The path as far as it is known, and either the config or what is wrong with it."""
     path = settings.config or ""
     try:

@@ -1,5 +1,6 @@
 """Where a request would go and why, by the config and the ledger's memory; nothing is sent."""
 
+import os
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -121,7 +122,7 @@ def _owners(ledger: Path, path: str, assets: tuple[str, ...]) -> dict[str, tuple
     """Which providers gave out the ids in a call; where there is no ledger yet, nobody did."""
     job = job_id(path)
     ids = [("asset", asset) for asset in assets] + ([] if job is None else [("job", job)])
-    if not ids or not ledger.exists():
+    if not ids or not os.path.exists(ledger):  # noqa: PTH110 - as in hello.py
         return {}
     with closing(connect(ledger, read_only=True)) as db:
         known = {id_: tuple(m.provider for m in recall(db, kind, id_)) for kind, id_ in ids}

@@ -5,6 +5,7 @@ Only this machine is asked, and only where a daemon has been before: no lock fil
 
 import http.client
 import json
+import os
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -32,13 +33,26 @@ class Running:
 
 def ask(loaded: "Loaded") -> tuple[Running, dict[str, Any]]:
     """Find a config's daemon: who answers first, and its health report."""
-    if (loaded.state_dir / LOCK_FILE).exists():
+    if os.path.exists(loaded.state_dir / LOCK_FILE):  # noqa: PTH110 - Path.exists raises where it may not look
         for address in loaded.config.listen:
             said = _greet(parse_listen(address))
             if said.get("status") == "ok":
                 shown = address if address.startswith("unix:") else f"http://{address}"
                 return Running(running=True, address=shown, version=said.get("version")), said
     return Running(running=False), {}
+
+
+def listeners(loaded: "Loaded") -> list[str]:
+    """The addresses of the config at which somebody listens on this machine, whoever it is."""
+    return [address for address in loaded.config.listen if _is_open(parse_listen(address))]
+
+
+def _is_open(where: tuple[str, int] | str) -> bool:
+    try:
+        _connected(where).close()
+    except OSError:
+        return False
+    return True
 
 
 def _greet(where: tuple[str, int] | str) -> dict[str, Any]:

@@ -35,6 +35,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
+def warned(text: str, warnings: Iterable[str]) -> str:
+    """A text with what to be wary of below it."""
+    return "\n".join([text, *(f"WARNING: {printable(warning)}" for warning in warnings)])
+
+
 def short(hash_: str) -> str:
     """The beginning and the end of an address, a hash or an id: `0x9f3a…12cd`."""
     if len(hash_) <= _HASH_HEAD + _HASH_TAIL + 1:

@@ -13,19 +13,36 @@ from proxy.cli.books import NOTHING_YET, reading
 from proxy.cli.common import Failure, Settings, emit, load, options
 from proxy.cli.groups import DefaultGroup
 from proxy.cli.layout import dollars, local_time, pairs, table, utc_time
-from proxy.core.ledger import State
+from proxy.cli.resolve import resolve
+from proxy.core.ledger import Evidence, State
 from proxy.store import views
 
 CSV_COLUMNS: Final = (
     "id", "created_at", "client", "provider", "route", "method", "path", "network", "asset",
     "pay_to", "amount", "usd", "state", "tx", "job", "http_status", "note",
 )  # fmt: skip
+_STANDS_ON: Final = {
+    Evidence.SENT: "it left",
+    Evidence.NEVER_SENT: "it never left",
+    Evidence.DECLINED: "the provider declined the call",
+    Evidence.RECEIPT: "the provider's receipt",
+    Evidence.NO_RECEIPT: "it left, and no receipt came",
+    Evidence.RESTART: "the daemon stopped in between",
+    Evidence.CHAIN_USED: "the chain: taken",
+    Evidence.CHAIN_CANCELLED: "the chain: cancelled",
+    Evidence.CHAIN_UNUSED: "the chain: expired unused",
+    Evidence.HAND_SETTLED: "a person's word",
+    Evidence.HAND_VOID: "a person's word",
+}
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 @click.group(cls=DefaultGroup, default="list")
 def payments() -> None:
-    """List (the default), show or export payments. None of it needs a running daemon."""
+    """List (the default), show, export or resolve payments, with and without a running daemon."""
+
+
+payments.add_command(resolve)
 
 
 @payments.command("list")
@@ -116,10 +133,16 @@ def _card(payment: dict[str, Any]) -> str:
     if not payment["authorizations"]:
         return text
     signed = [
-        (a["nonce"], a["state"], local_time(a["valid_after"]), local_time(a["valid_before"]))
+        (
+            a["nonce"],
+            a["state"],
+            local_time(a["valid_after"]),
+            local_time(a["valid_before"]),
+            _STANDS_ON[Evidence(a["evidence"])] if "evidence" in a else "",
+        )
         for a in payment["authorizations"]
     ]
-    header = ("AUTHORIZATION (NONCE)", "STATE", "VALID AFTER", "VALID BEFORE")
+    header = ("AUTHORIZATION (NONCE)", "STATE", "VALID AFTER", "VALID BEFORE", "EVIDENCE")
     return f"{text}\n\n{table(header, signed)}"
 
 

@@ -1,22 +1,22 @@
 """`farebox status`: is it running, what may it spend, and what did it spend."""
 
 import sqlite3
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from proxy import __version__
-from proxy.cli.books import NOTHING_YET, as_of, reading
+from proxy.cli.books import NOTHING_YET, as_of, is_there, ledger_now, reading
 from proxy.cli.common import Failure, Settings, emit, load, options
 from proxy.cli.hello import Running, ask
-from proxy.cli.layout import dollars, local_time, pairs, table
+from proxy.cli.layout import dollars, local_time, pairs, printable, table
 from proxy.cli.wallet import address_of
 from proxy.core.ledger import State
 from proxy.core.money import format_usd
 from proxy.core.policy import all_limits
-from proxy.store import views
+from proxy.store import onchain, switch, views
+from proxy.store.alerts import alerts
 
 if TYPE_CHECKING:
     from proxy.configfile import Loaded
@@ -30,14 +30,15 @@ def status(settings: Settings) -> None:
     """Show the wallet, the daemon, the caps and what was spent; with or without a daemon."""
     loaded = load(settings)
     daemon, wallet, problem = _who_pays(loaded)
-    now = int(time.time())
-    with reading(loaded.state_dir) as db, as_of(db, now) as current:
+    with reading(loaded.state_dir) as db, as_of(db, now := ledger_now(db)) as current:
         found = {
+            "alerts": [asdict(alert) for alert in alerts(current, now)],
             "version": __version__,
             "daemon": asdict(daemon),
             "wallet": wallet,
             **({"wallet_problem": problem} if problem else {}),
             **_book(current, loaded, now),
+            "wallet_frozen": wallet is not None and bool(onchain.frozen(current, wallet)),
             "config": {"path": str(loaded.path), "hash": loaded.digest},
             "state_dir": str(loaded.state_dir),
         }
@@ -45,7 +46,7 @@ def status(settings: Settings) -> None:
 
 
 def _book(db: sqlite3.Connection, loaded: "Loaded", now: int) -> dict[str, Any]:
-    reason = views.paused(db)
+    reason = _why_paused(db, loaded)
     unknown = views.payments(db, limit=UNKNOWN_SHOWN_MAX, state=State.UNKNOWN)
     return {
         "paused": reason is not None,
@@ -55,6 +56,16 @@ def _book(db: sqlite3.Connection, loaded: "Loaded", now: int) -> dict[str, Any]:
         "spent": format_usd(views.spent(db)),
         "unknown": unknown["payments"],
     }
+
+
+def _why_paused(db: sqlite3.Connection, loaded: "Loaded") -> str | None:
+    """The reason, be it in the ledger or about to get there; None where paying is not paused."""
+    reason = switch.paused(db)
+    if reason is None and is_there(loaded.state_dir / switch.FILE):
+        return f"the file {switch.FILE} is there"
+    if reason is None and loaded.config.paused is not False:
+        return "the config says so"
+    return reason
 
 
 def _who_pays(loaded: "Loaded") -> tuple[Running, str | None, str | None]:
@@ -73,14 +84,21 @@ def _who_pays(loaded: "Loaded") -> tuple[Running, str | None, str | None]:
 
 def _as_text(found: dict[str, Any]) -> str:
     parts = [pairs(_facts(found)), _caps(found["caps"]), _counts(found)]
+    if found["alerts"]:
+        parts.insert(0, "\n".join(map(_alert, found["alerts"])))
     if found["unknown"]:
         parts.append(_unknown(found["unknown"]))
     return "\n\n".join(parts)
 
 
+def _alert(alert: dict[str, Any]) -> str:
+    since = local_time(alert["since"])
+    return f"ALERT {alert['code']} since {since}: {printable(alert['message'])}"
+
+
 def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     daemon = found["daemon"]
-    paying = "yes"
+    paying = "NO, the wallet is frozen" if found["wallet_frozen"] else "yes"
     if found["paused"]:
         reason = f": {found['pause_reason']}" if found["pause_reason"] else ""
         paying = f"NO, paused{reason}"
@@ -129,6 +147,7 @@ def _unknown(payments: list[dict[str, Any]]) -> str:
         for p in payments
     ]
     return (
-        "UNKNOWN: these were signed and sent, and no receipt came back. They count as spent.\n"
+        "UNKNOWN: these were signed and sent, and no receipt came back. They count as spent; if you"
+        " know better: farebox payments resolve ID\n"
         + table(("ID", "WHEN", "AMOUNT", "PROVIDER", "WHY"), rows, right=[2])
     )

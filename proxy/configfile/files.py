@@ -87,7 +87,7 @@ def _read(path: Path, bytes_max: int, flags: int = 0) -> tuple[bytes, os.stat_re
 def _why_not_opened(path: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    if path.is_symlink():
+    if os.path.islink(path):  # noqa: PTH114 - Path.is_symlink raises where it may not look
         return "a symlink: name the file itself"
     return f"cannot be opened: {error.strerror}"
 

@@ -205,6 +205,11 @@ class ProviderConfig(Model):
         return value
 
     @property
+    def jump_ratio(self) -> int | None:
+        """How many millionths of a thing's last price refuse its next one; None for any."""
+        return None if self.quote_jump is None else parse_usd(self.quote_jump)
+
+    @property
     def payment_headers(self) -> Literal["both", "auto"]:
         """Which request headers carry the payment.
 
@@ -263,6 +268,13 @@ class ClientConfig(Model):
     caps: Caps = Caps()
 
 
+class PayeeConfig(Model):
+    """Limits on what one address is paid; `any` sets them for each address, on its own."""
+
+    address: Address | Literal["any"]
+    caps: Caps
+
+
 class Limits(Model):
     """Bounds on what clients send and on how long stopping may take."""
 
@@ -301,6 +313,7 @@ class Config(Model):
     allow_hosts: Many[Annotated[str, AfterValidator(host_name)]] = ()
     public_url: Annotated[str, AfterValidator(origin)] | None = None
     state_dir: str = "~/.local/state/farebox"
+    retention_days: Annotated[int, Field(ge=31, le=36_500)] | None = None
     default_provider: str = "blockrun"
     wallet: WalletConfig | None = None
     networks: dict[Network, NetworkConfig] = {}
@@ -308,6 +321,8 @@ class Config(Model):
     providers: Annotated[dict[Name, ProviderConfig], Field(min_length=1)]
     routes: Many[RouteConfig] = DEFAULT_ROUTES
     clients: Many[ClientConfig] = ()
+    payees: Many[PayeeConfig] = ()
+    paused: bool | str = False
     limits: Limits = Limits()
     idempotency: Idempotency = Idempotency()
 

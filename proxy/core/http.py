@@ -7,7 +7,7 @@ sent is what the client gets. A body is read once, front to back; its length is 
 sender declared one.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -80,7 +80,7 @@ class Reply:
 
     `body` is either all of it or an async generator, which whoever writes the reply must exhaust
     or close; `story` is what the request's one log line says beside the usual: provider, route,
-    payment.
+    payment. `undelivered` is called if the client has gone before all of a whole body was written.
     """
 
     status: int
@@ -88,6 +88,7 @@ class Reply:
     headers: Headers
     body: bytes | AsyncIterator[bytes] = b""
     story: dict[str, object] = field(default_factory=dict)
+    undelivered: Callable[[], None] | None = None
 
 
 def get(headers: Iterable[Header], name: bytes) -> bytes | None:

@@ -6,19 +6,27 @@ The promise is that what was taken plus what could still be taken never passes a
 counting *holds*: amounts that somebody may take. A hold is written, durably, before the signature
 that it stands for exists, and it counts in full from then on.
 
-            reserve (one transaction: caps, pins, the switch)
-    (none) ────────────────► RESERVED ──never sent──────► VOID       counts no longer
+            reserve (one transaction: caps, payees, the switch)
+    (none) ────────────────► RESERVED ──never sent──────────────────────► VOID
                                 │ sent
                                 ▼
-                              SENT ──receipt────────────► SETTLED
+                              SENT ──receipt────────────────────────────► SETTLED
                                 │ no receipt, restart
                                 ▼
-                             UNKNOWN ──receipt──────────► SETTLED
+                             UNKNOWN ──receipt, chain: used, by hand────► SETTLED
+                                │
+                                ├─chain: cancelled──────────────────────► CANCELLED
+                                ├─chain: past validBefore and unused────► EXPIRED
+                                └─by hand, once it is dead──────────────► VOID
 
-Only VOID gives money back here: a signature that has left is a bearer cheque, and a seller's word
-that it took nothing frees nothing. A process that died with a hold RESERVED may have sent it, so a
-restart counts it as UNKNOWN. (A call that the price table prices has no signature that anybody
-could cash; where the provider declines it with a 4xx, it is DECLINED and so VOID.)
+VOID, CANCELLED and EXPIRED count no longer; nothing else gives money back. A signature that has
+left is a bearer cheque: a seller's word that it took nothing frees nothing, nor does silence, nor
+our own clock. A process that died with a hold RESERVED may have sent it, so a restart counts it as
+UNKNOWN. (A call that the price table prices has no signature that anybody could cash; where the
+provider declines it with a 4xx, it is DECLINED and so VOID.)
+
+What takes money always wins, whenever it comes: a nonce that the chain shows as used is SETTLED and
+counts, also where a person or an earlier look said otherwise.
 
 A hold counts in three ways. While its authorization is alive it is *held*, which counts in every
 window whatever its age, and (unless settled) *outstanding*. When the authorization dies by the
@@ -70,43 +78,102 @@ class Evidence(StrEnum):
     """What happened to a hold, and so why its state may change."""
 
     SENT = "sent"
+    """It left, and the provider settles it later."""
     NEVER_SENT = "never_sent"
+    """No byte of the request left this machine."""
     DECLINED = "declined"
+    """The provider declined a call that nothing was signed for."""
     RECEIPT = "receipt"
+    """The provider says that it took the money."""
     NO_RECEIPT = "no_receipt"
+    """It left, and whatever came back is no receipt: silence, an error, a second 402."""
     RESTART = "restart"
+    """The daemon died with it in flight."""
+    CHAIN_USED = "chain_used"
+    """The token's contract logged AuthorizationUsed for its nonce, at a safe block."""
+    CHAIN_CANCELLED = "chain_cancelled"
+    """The contract logged AuthorizationCanceled for its nonce, at a safe block."""
+    CHAIN_UNUSED = "chain_unused"
+    """A safe block's time is past its validBefore, and at that block its nonce is unused."""
+    HAND_SETTLED = "hand_settled"
+    """A person says that it was taken."""
+    HAND_VOID = "hand_void"
+    """A person says that it was not; heard only once it is dead."""
 
+
+_E: Final = Evidence
+_S: Final = State
 
 TRANSITIONS: Final[Mapping[State, Mapping[Evidence, State]]] = {
     State.RESERVED: {
-        Evidence.SENT: State.SENT,
-        Evidence.NEVER_SENT: State.VOID,
-        Evidence.DECLINED: State.VOID,
-        Evidence.RECEIPT: State.SETTLED,
-        Evidence.NO_RECEIPT: State.UNKNOWN,
-        Evidence.RESTART: State.UNKNOWN,
+        _E.SENT: _S.SENT,
+        _E.NEVER_SENT: _S.VOID,
+        _E.DECLINED: _S.VOID,
+        _E.RECEIPT: _S.SETTLED,
+        _E.NO_RECEIPT: _S.UNKNOWN,
+        _E.RESTART: _S.UNKNOWN,
+        _E.CHAIN_USED: _S.SETTLED,
+        _E.CHAIN_CANCELLED: _S.CANCELLED,
+        _E.CHAIN_UNUSED: _S.EXPIRED,
     },
     State.SENT: {
-        Evidence.SENT: State.SENT,
-        Evidence.DECLINED: State.VOID,
-        Evidence.RECEIPT: State.SETTLED,
-        Evidence.NO_RECEIPT: State.UNKNOWN,
-        Evidence.RESTART: State.UNKNOWN,
+        _E.SENT: _S.SENT,
+        _E.DECLINED: _S.VOID,
+        _E.RECEIPT: _S.SETTLED,
+        _E.NO_RECEIPT: _S.UNKNOWN,
+        _E.RESTART: _S.UNKNOWN,
+        _E.CHAIN_USED: _S.SETTLED,
+        _E.CHAIN_CANCELLED: _S.CANCELLED,
+        _E.CHAIN_UNUSED: _S.EXPIRED,
     },
     State.UNKNOWN: {
-        Evidence.SENT: State.UNKNOWN,
-        Evidence.RECEIPT: State.SETTLED,
-        Evidence.NO_RECEIPT: State.UNKNOWN,
-        Evidence.RESTART: State.UNKNOWN,
+        _E.SENT: _S.UNKNOWN,
+        _E.RECEIPT: _S.SETTLED,
+        _E.NO_RECEIPT: _S.UNKNOWN,
+        _E.CHAIN_USED: _S.SETTLED,
+        _E.CHAIN_CANCELLED: _S.CANCELLED,
+        _E.CHAIN_UNUSED: _S.EXPIRED,
+        _E.HAND_SETTLED: _S.SETTLED,
+        _E.HAND_VOID: _S.VOID,
     },
+    # A receipt is the seller's word. The chain's outranks it, in either direction.
     State.SETTLED: {
-        Evidence.SENT: State.SETTLED,
-        Evidence.RECEIPT: State.SETTLED,
-        Evidence.NO_RECEIPT: State.SETTLED,
+        _E.SENT: _S.SETTLED,
+        _E.NEVER_SENT: _S.SETTLED,
+        _E.RECEIPT: _S.SETTLED,
+        _E.NO_RECEIPT: _S.SETTLED,
+        _E.CHAIN_USED: _S.SETTLED,
+        _E.CHAIN_CANCELLED: _S.CANCELLED,
+        _E.CHAIN_UNUSED: _S.EXPIRED,
     },
-    State.VOID: {},
-    State.CANCELLED: {},
-    State.EXPIRED: {},
+    # By a person's word, while its answer was still on the way: the receipt outranks them.
+    State.VOID: {
+        _E.SENT: _S.VOID,
+        _E.NEVER_SENT: _S.VOID,
+        _E.RECEIPT: _S.SETTLED,
+        _E.NO_RECEIPT: _S.VOID,
+        _E.CHAIN_USED: _S.SETTLED,
+        _E.CHAIN_CANCELLED: _S.VOID,
+        _E.CHAIN_UNUSED: _S.VOID,
+    },
+    State.CANCELLED: {
+        _E.SENT: _S.CANCELLED,
+        _E.NEVER_SENT: _S.CANCELLED,
+        _E.RECEIPT: _S.CANCELLED,
+        _E.NO_RECEIPT: _S.CANCELLED,
+        _E.CHAIN_USED: _S.SETTLED,
+        _E.CHAIN_CANCELLED: _S.CANCELLED,
+        _E.CHAIN_UNUSED: _S.CANCELLED,
+    },
+    State.EXPIRED: {
+        _E.SENT: _S.EXPIRED,
+        _E.NEVER_SENT: _S.EXPIRED,
+        _E.RECEIPT: _S.EXPIRED,
+        _E.NO_RECEIPT: _S.EXPIRED,
+        _E.CHAIN_USED: _S.SETTLED,
+        _E.CHAIN_CANCELLED: _S.EXPIRED,
+        _E.CHAIN_UNUSED: _S.EXPIRED,
+    },
 }
 """From state and evidence to state.
 

@@ -6,9 +6,11 @@ hold an acceptable entry (`x402.terms`); (4) the price must fit under every limi
 ledger can decide, in its transaction.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from typing import Final
 
 from proxy.core.config import Config, PriceRule, ProviderConfig, RouteConfig
@@ -21,6 +23,19 @@ from proxy.core.x402.terms import Allowed, Terms, choose
 _SECONDS_MAX: Final = 3600
 _DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SECONDS_FIELDS: Final = ("duration_seconds", "duration", "seconds")
+PRICE_FIELDS: Final = (
+    *_SECONDS_FIELDS,
+    "model",
+    "n",
+    "quality",
+    "resolution",
+    "size",
+    "ratio",
+    "aspect_ratio",
+    "generate_audio",
+    "max_tokens",
+)
+"""What in a JSON body providers price by: two calls alike in these buy the same thing."""
 
 
 def pays(provider: ProviderConfig, route: RouteConfig, method: str) -> bool:
@@ -50,13 +65,22 @@ def choose_terms(
 
 
 def scopes(provider: str, route: RouteConfig, client: str | None) -> tuple[str, ...]:
-    """The scopes that a call counts in, widest first."""
+    """The scopes that a call counts in, widest first; a payment adds its payee's."""
     named = () if client is None else (f"client:{client}",)
     return (EVERYTHING, f"provider:{provider}", f"route:{route.path}", *named)
 
 
+def payee_scope(pay_to: str) -> str:
+    """The scope of an address, in whatever case it is written."""
+    return f"payee:{pay_to.lower()}"
+
+
 def limits(
-    config: Config, provider: str, route: RouteConfig, client: str | None
+    config: Config,
+    provider: str,
+    route: RouteConfig,
+    client: str | None,
+    pay_to: str | None = None,
 ) -> tuple[Limit, ...]:
     """Every limit that a call must pass under one config."""
     found = [*limits_of(EVERYTHING, config.caps)]
@@ -68,11 +92,14 @@ def limits(
     for known in config.clients:
         if known.name == client:
             found += limits_of(f"client:{client}", known.caps)
+    for payee in config.payees:
+        if pay_to is not None and payee.address.lower() in ("any", pay_to.lower()):
+            found += limits_of(payee_scope(pay_to), payee.caps)
     return tuple(found)
 
 
 def all_limits(config: Config) -> tuple[Limit, ...]:
-    """Every limit of the config, for status pages."""
+    """Every limit of the config that has a scope of its own, for status pages."""
     found = [*limits_of(EVERYTHING, config.caps)]
     for name, provider in config.providers.items():
         found += limits_of(f"provider:{name}", provider.caps)
@@ -80,7 +107,17 @@ def all_limits(config: Config) -> tuple[Limit, ...]:
         found += limits_of(f"route:{route.path}", route.caps)
     for client in config.clients:
         found += limits_of(f"client:{client.name}", client.caps)
+    for payee in config.payees:
+        if payee.address != "any":
+            found += limits_of(payee_scope(payee.address), payee.caps)
     return tuple(found)
+
+
+def thing(method: str, path: str, fields: Mapping[str, object]) -> bytes:
+    """What is bought, as far as its price goes: method, path, and the fields that set a price."""
+    priced = {name: fields[name] for name in PRICE_FIELDS if name in fields}
+    words = json.dumps([method, path, priced], sort_keys=True)
+    return sha256(words.encode("utf-8", "surrogatepass")).digest()
 
 
 def table_price(

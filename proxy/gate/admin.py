@@ -19,6 +19,10 @@ PAYMENTS_DEFAULT: Final = 50
 PAYMENTS_MAX: Final = 1000
 """More rows than a person reads or a script should hold at once; `next` leads on."""
 CURSOR_CHARS_MAX: Final = 200
+PAUSE_PATH: Final = "/-/pause"
+READING: Final = ("GET", "HEAD")
+METHODS: Final[Mapping[str, tuple[str, ...]]] = {PAUSE_PATH: (*READING, "POST")}
+"""What may be done with a page beside reading it: anybody who may speak here may pull the brake."""
 METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
 Document = Mapping[str, object]
@@ -63,6 +67,10 @@ class Admin(Protocol):
         """The config in force, secrets as references."""
         ...
 
+    async def pause(self, reason: str | None) -> Document:
+        """How the kill switch stands; with a reason (it may be empty), after turning it on."""
+        ...
+
 
 class Pages:
     """Answers for the paths that `guard.is_own_page` names."""
@@ -80,27 +88,27 @@ class Pages:
 
     async def answer(self, method: str, path: str, query: str | None, request_id: str) -> Reply:
         """Answer a request for a page; HEAD is answered as GET is, and written without its body."""
-        if method not in ("GET", "HEAD"):
-            refusal = Refusal("method_not_allowed", "the daemon's own pages are for GET and HEAD")
-            reply = refusal_reply(refusal, request_id)
-            others = tuple(header for header in reply.headers if header[0] != b"Allow")
-            reply.headers = (*others, (b"Allow", b"GET, HEAD"))
-            return reply
+        if method not in (allowed := METHODS.get(path, READING)):
+            return _not_allowed(path, allowed, request_id)
+        if method == "POST":
+            return json_reply(HTTPStatus.OK, await self._admin.pause(_reason(query or "")))
         if path == "/":
             return Reply(HTTPStatus.OK, phrase(HTTPStatus.OK), _PAGE_HEADERS, _PAGE)
         if path == "/metrics":
             return _metrics_reply(await self._admin.metrics())
+        status, found = HTTPStatus.OK, await self._document(path, query or "")
         if path == "/readyz":
-            ready, document = await self._admin.readyz()
-            return json_reply(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, document)
-        found = await self._document(path, query or "")
+            ready, found = await self._admin.readyz()
+            status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         if found is None:
             return refusal_reply(Refusal("no_route", "there is no such page here"), request_id)
-        return json_reply(HTTPStatus.OK, found)
+        return json_reply(status, found)
 
     async def _document(self, path: str, query: str) -> Document | None:
         if path == "/-/payments":
             return await self._payments(query)
+        if path == PAUSE_PATH:
+            return await self._admin.pause(None)
         if path not in self._documents:
             return None
         found = self._documents[path]()
@@ -119,6 +127,24 @@ class Pages:
         if before is not None and not 0 < len(before) <= CURSOR_CHARS_MAX:
             raise Refused(_bad_query("before is the `next` of another page"))
         return await self._admin.payments(int(limit), before, state)
+
+
+def _not_allowed(path: str, allowed: tuple[str, ...], request_id: str) -> Reply:
+    message = "the daemon's own pages are for GET and HEAD"
+    if path == PAUSE_PATH:
+        message = "POST pauses; only `farebox resume`, on this machine, pays again"
+    reply = refusal_reply(Refusal("method_not_allowed", message), request_id)
+    others = tuple(header for header in reply.headers if header[0] != b"Allow")
+    reply.headers = (*others, (b"Allow", ", ".join(allowed).encode()))
+    return reply
+
+
+def _reason(query: str) -> str:
+    asked = dict(parse_qsl(query, keep_blank_values=True))
+    reason = asked.pop("reason", "")
+    if asked:
+        raise Refused(_bad_query("this page knows reason"))
+    return reason
 
 
 def _bad_query(message: str) -> Refusal:

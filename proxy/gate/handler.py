@@ -146,7 +146,11 @@ class Handler:
         line.status, line.story = reply.status, reply.story
         line.error = (get(reply.headers, b"farebox-error") or b"").decode("latin-1")
         answer = Answer(reply, close=self._closes(head, line))
-        response = await send(raw, answer, line.delivery, stall_s=self._bounds.send_stall_s)
+        try:
+            response = await send(raw, answer, line.delivery, stall_s=self._bounds.send_stall_s)
+        finally:
+            if line.delivery.client_gone and reply.undelivered is not None:
+                reply.undelivered()
         if line.delivery.failure is not None:
             line.story["broken"] = type(line.delivery.failure).__name__
         if line.body is not None and line.body.stalled:

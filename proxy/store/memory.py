@@ -51,3 +51,13 @@ def recall(db: sqlite3.Connection, kind: str, id_: str) -> tuple[Memory, ...]:
         (kind, id_),
     )
     return tuple(Memory(*row) for row in rows)
+
+
+def job_of(db: sqlite3.Connection, payment: str) -> Memory | None:
+    """The job that a payment pays for, if it pays for one."""
+    row = db.execute(
+        f"SELECT {_COLUMNS} FROM memory WHERE kind = 'job'"
+        " AND id = (SELECT job FROM payment WHERE id = ?1) AND payment = ?1",
+        (payment,),
+    ).fetchone()
+    return None if row is None else Memory(*row)

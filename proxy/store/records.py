@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from proxy.core.errors import Refusal
+from proxy.core.http import Headers
 from proxy.core.ledger import State
 from proxy.core.money import Usd
 
@@ -10,7 +12,8 @@ from proxy.core.money import Usd
 class Intent:
     """One thing that we mean to buy: who asked for what.
 
-    `path` is without its query, which may hold secrets.
+    `path` is without its query, which may hold secrets. An idempotency key is good for
+    `retention_s`.
     """
 
     payment: str
@@ -22,6 +25,7 @@ class Intent:
     body_sha256: bytes
     idempotency_key: str | None = None
     fingerprint: bytes = b""
+    retention_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,9 @@ class Hold:
 
     `amount` is in the asset's smallest unit, `usd` the same in dollars. `wallet` and `nonce` are
     None for a call that the price table prices. `scopes` are the sums it counts in; `terms` is
-    JSON from which the very same payment header can be built again.
+    JSON from which the very same payment header can be built again. `pin` has the payee pinned;
+    `watched` has the chain asked after it; `thing` names what is bought, for `jump_ratio`: how many
+    millionths of its last price refuse it.
     """
 
     amount: int
@@ -46,6 +52,9 @@ class Hold:
     scopes: tuple[str, ...]
     terms: str
     pin: bool = False
+    watched: bool = False
+    thing: bytes = b""
+    jump_ratio: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +99,65 @@ class Memory:
     client: str | None = None
     state: str = ""
     answer: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer as its client got it; `body` is None where it was too large to keep."""
+
+    status: int
+    reason: str
+    headers: Headers
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """What is known under an idempotency key."""
+
+    fingerprint: bytes
+    payment: str
+    state: State
+    answer: KeptAnswer | None
+
+    def refusal(self, fingerprint: bytes) -> Refusal | None:
+        """Why a request under this key gets no answer; None if its own is here."""
+        if self.fingerprint != fingerprint:
+            message = "this Idempotency-Key was used for another request"
+            return Refusal("idempotency_mismatch", message, payment=self.payment)
+        if self.answer is not None and self.answer.body is not None:
+            return None
+        if self.answer is not None or self.state is State.SETTLED:
+            message = "this was paid for, and its answer was not kept"
+            return Refusal("result_not_kept", message, payment=self.payment)
+        message = (
+            f"the payment under this Idempotency-Key is {self.state.value}: nothing is paid again"
+        )
+        return Refusal("payment_pending", message, payment=self.payment)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An authorization that the chain is asked after. `amount` is in the asset's smallest unit."""
+
+    payment: str
+    hold: int
+    wallet: str
+    asset: str
+    nonce: bytes
+    amount: int
+    valid_before: int
+    created_at: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignUse:
+    """A nonce of our wallet that was used on chain and that this ledger never signed."""
+
+    wallet: str
+    network: str
+    asset: str
+    nonce: bytes
+    tx: str
+    seen_at: int = 0

@@ -6,8 +6,10 @@ seconds. `user_version` is the schema's version; migrations run forward only, an
 newer version is refused.
 """
 
+import errno
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -116,7 +118,137 @@ CREATE TABLE pause (
 ) STRICT;
 """
 
-MIGRATIONS: Final = (_V1,)
+_V2: Final = """
+-- What a hold's state stands on, and what the chain says of it: '' is not asked, 'watched' is
+-- asked after until it is one of the others.
+ALTER TABLE hold ADD COLUMN evidence TEXT NOT NULL DEFAULT '';
+ALTER TABLE hold ADD COLUMN chain TEXT NOT NULL DEFAULT ''
+  CHECK (chain IN ('', 'watched', 'used', 'cancelled', 'unused'));
+CREATE INDEX hold_watched ON hold (valid_before) WHERE chain = 'watched';
+
+-- How far the chain's log was read, by wallet and token, up to which safe block and its time.
+CREATE TABLE chain_cursor (
+  network  TEXT NOT NULL,
+  asset    TEXT NOT NULL,
+  wallet   TEXT NOT NULL,
+  block    INTEGER NOT NULL,
+  since    INTEGER NOT NULL, -- the chain's time from which on each use must be one of ours
+  PRIMARY KEY (network, asset, wallet)
+) STRICT;
+
+-- Nonces of our wallet that were used on chain and are not in this ledger: somebody else has the
+-- key. While one is not accepted by a person, its wallet signs nothing.
+CREATE TABLE foreign_use (
+  wallet      TEXT NOT NULL,
+  network     TEXT NOT NULL,
+  asset       TEXT NOT NULL,
+  nonce       BLOB NOT NULL,
+  tx          TEXT NOT NULL,
+  seen_at     INTEGER NOT NULL,
+  accepted_at INTEGER,
+  PRIMARY KEY (wallet, network, asset, nonce)
+) STRICT;
+CREATE INDEX foreign_use_open ON foreign_use (wallet) WHERE accepted_at IS NULL;
+
+-- Whom a provider may have paid on a network; the one that it asks for and nobody accepted yet
+-- waits here, one at a time.
+CREATE TABLE payee (
+  provider   TEXT NOT NULL,
+  network    TEXT NOT NULL,
+  pay_to     TEXT NOT NULL,
+  state      TEXT NOT NULL CHECK (state IN ('accepted', 'waiting')),
+  first_seen INTEGER NOT NULL,
+  accepted_at INTEGER,
+  PRIMARY KEY (provider, network, pay_to)
+) STRICT;
+INSERT INTO payee SELECT provider, network, pay_to, 'accepted', pinned_at, pinned_at FROM pin;
+DROP TABLE pin;
+
+-- The last price that was paid for a thing, where the config watches for jumps.
+CREATE TABLE quote (
+  provider TEXT NOT NULL,
+  thing    BLOB NOT NULL,
+  usd      INTEGER NOT NULL CHECK (usd >= 0),
+  at       INTEGER NOT NULL,
+  PRIMARY KEY (provider, thing)
+) STRICT, WITHOUT ROWID;
+
+-- Requests that their clients gave a key: one payment each, and its answer once it is whole.
+CREATE TABLE keyed (
+  client      TEXT NOT NULL,
+  key         TEXT NOT NULL,
+  fingerprint BLOB NOT NULL,
+  payment     TEXT NOT NULL REFERENCES payment (id),
+  created_at  INTEGER NOT NULL,
+  status      INTEGER,
+  head        TEXT,
+  body        BLOB,
+  PRIMARY KEY (client, key)
+) STRICT;
+CREATE INDEX keyed_by_payment ON keyed (payment);
+CREATE INDEX keyed_by_age ON keyed (created_at);
+
+-- What the clocks said together when the daemon last looked: one row.
+CREATE TABLE clock (
+  only    INTEGER PRIMARY KEY CHECK (only = 1),
+  boot_id TEXT NOT NULL,
+  uptime  REAL NOT NULL,
+  wall    REAL NOT NULL,
+  ledger  REAL NOT NULL
+) STRICT;
+
+ALTER TABLE pause ADD COLUMN source TEXT NOT NULL DEFAULT 'command'
+  CHECK (source IN ('command', 'page', 'file', 'config'));
+
+-- Times, totals and numbers grow together in a scope, so one order serves all look-ups. The holds
+-- themselves may be forgotten when they are old; what they came to stays in the totals.
+ALTER TABLE taken RENAME TO taken_1;
+CREATE TABLE taken (
+  scope   TEXT NOT NULL,
+  seq     INTEGER NOT NULL,
+  at      INTEGER NOT NULL,
+  hold    INTEGER NOT NULL,
+  usd     INTEGER NOT NULL CHECK (usd >= 0),
+  running INTEGER NOT NULL CHECK (running >= 0),
+  PRIMARY KEY (scope, at, seq)
+) STRICT, WITHOUT ROWID;
+INSERT INTO taken SELECT * FROM taken_1 ORDER BY scope, seq;
+DROP TABLE taken_1;
+
+-- What was ever paid: how many payments are in each state, and what their authorizations come to.
+-- Triggers keep it in step, so that nothing that changes a state can forget it; what is deleted
+-- because it is old stays counted.
+CREATE TABLE tally (
+  state    TEXT PRIMARY KEY,
+  payments INTEGER NOT NULL DEFAULT 0 CHECK (payments >= 0),
+  usd      INTEGER NOT NULL DEFAULT 0 CHECK (usd >= 0)
+) STRICT, WITHOUT ROWID;
+INSERT INTO tally (state) VALUES
+  ('reserved'), ('sent'), ('unknown'), ('settled'), ('void'), ('cancelled'), ('expired');
+UPDATE tally SET
+  payments = (SELECT count(*) FROM payment WHERE payment.state = tally.state),
+  usd = coalesce((SELECT found.usd FROM
+    (SELECT state, sum(usd) AS usd FROM hold GROUP BY state) AS found
+    WHERE found.state = tally.state), 0);
+CREATE TRIGGER payment_made AFTER INSERT ON payment BEGIN
+  UPDATE tally SET payments = payments + 1 WHERE state = new.state;
+END;
+CREATE TRIGGER payment_moved AFTER UPDATE OF state ON payment WHEN old.state <> new.state BEGIN
+  UPDATE tally SET payments = payments - 1 WHERE state = old.state;
+  UPDATE tally SET payments = payments + 1 WHERE state = new.state;
+END;
+CREATE TRIGGER hold_made AFTER INSERT ON hold BEGIN
+  UPDATE tally SET usd = usd + new.usd WHERE state = new.state;
+END;
+CREATE TRIGGER hold_moved AFTER UPDATE OF state ON hold WHEN old.state <> new.state BEGIN
+  UPDATE tally SET usd = usd - old.usd WHERE state = old.state;
+  UPDATE tally SET usd = usd + new.usd WHERE state = new.state;
+END;
+CREATE INDEX memory_by_payment ON memory (payment);
+CREATE INDEX memory_by_age ON memory (kind, created_at);
+"""
+
+MIGRATIONS: Final = (_V1, _V2)
 """Step n brings a file from version n to n + 1."""
 
 
@@ -135,13 +267,48 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         )
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         return connection
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    _make(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        _write_ahead(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def sync_names(directory: Path) -> None:
+    """Make the names of a directory's files durable.
+
+    SQLite does so too, but takes no notice if it fails.
+    """
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Have the file keep a log: SQLite says which mode it is in, and raises nothing if not."""
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise sqlite3.OperationalError(f"no write-ahead log can be made: the mode is {mode}")
+
+
+def _make(path: Path) -> None:
+    """Make a missing file, readable by its owner alone.
+
+    One that is there is not opened: closing it again would take away every lock that this process
+    has on it, and then another program could remove the log that is in use.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def migrate(connection: sqlite3.Connection) -> None:

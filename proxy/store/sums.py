@@ -7,6 +7,7 @@ ledger grows.
 
 import json
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
 from proxy.core.ledger import DEATH_MARGIN_S, OPEN, State
@@ -32,16 +33,14 @@ class Sums:
 
     def frees_at(self, scope: str, since: int, excess: int) -> int | None:
         """See `Book.frees_at`."""
-        row = self._db.execute(
-            "SELECT at FROM taken WHERE scope = ? AND running >= ? ORDER BY running, seq LIMIT 1",
-            (scope, self._running_at(scope, since) + excess),
-        ).fetchone()
-        if row is not None:
-            return int(row[0])
-        last_at, booked = _last(self._db, scope)
-        missing = self._running_at(scope, since) + excess - booked
-        at = _when_covered(missing, self._alive(scope))
-        return None if at is None else max(at, last_at)
+        wanted = self._running_at(scope, since) + excess
+        _, last_at, booked = _last(self._db, scope)
+        if booked < wanted:
+            at = _when_covered(wanted - booked, self._alive(scope))
+            return None if at is None else max(at, last_at)
+        # Totals grow with time: the first second at which there was enough, by halving.
+        seconds = range(since, last_at)
+        return since + bisect_left(seconds, wanted, key=lambda at: self._running_at(scope, at))
 
     def dies_at(self, scope: str, excess: int) -> int | None:
         """See `Book.dies_at`."""
@@ -78,19 +77,18 @@ class Sums:
 
 def running(db: sqlite3.Connection, scope: str) -> int:
     """All that was ever booked in a scope."""
-    return _last(db, scope)[1]
+    return _last(db, scope)[2]
 
 
 def add(db: sqlite3.Connection, scopes: Iterable[str], *, held: int, outstanding: int) -> None:
     """Change what is alive in some scopes."""
     for scope in scopes:
-        db.execute(
-            "INSERT OR IGNORE INTO balance (scope, held, outstanding) VALUES (?, 0, 0)", (scope,)
-        )
-        db.execute(
+        changed = db.execute(
             "UPDATE balance SET held = held + ?, outstanding = outstanding + ? WHERE scope = ?",
             (held, outstanding, scope),
-        )
+        ).rowcount
+        if not changed:
+            db.execute("INSERT INTO balance VALUES (?, ?, ?)", (scope, held, outstanding))
 
 
 def book_the_dead(db: sqlite3.Connection, now: int) -> None:
@@ -113,29 +111,49 @@ def book_the_dead(db: sqlite3.Connection, now: int) -> None:
 
 
 def give_back(
-    db: sqlite3.Connection, hold: int, usd: int, scopes: Iterable[str], *, booked: bool
+    db: sqlite3.Connection,
+    hold: int,
+    usd: int,
+    scopes: Iterable[str],
+    *,
+    booked: bool,
+    is_open: bool = True,
 ) -> None:
-    """Stop counting a hold that provably never moves."""
+    """Stop counting a hold that provably never moves; `is_open` if it was outstanding so far."""
     if not booked:
-        add(db, scopes, held=-usd, outstanding=-usd)
+        add(db, scopes, held=-usd, outstanding=-usd if is_open else 0)
         db.execute("UPDATE hold SET booked = 1 WHERE id = ?", (hold,))
         return
     for scope in scopes:
-        (seq,) = db.execute(
-            "SELECT seq FROM taken WHERE scope = ? AND hold = ?", (scope, hold)
+        row = db.execute(
+            "SELECT at, seq FROM taken WHERE scope = ? AND hold = ? ORDER BY at DESC, seq DESC"
+            " LIMIT 1",
+            (scope, hold),
         ).fetchone()
+        # One that was forgotten was before all that are left, so it is in all of their totals.
+        at, seq = (0, 0) if row is None else row
         db.execute(
-            "UPDATE taken SET running = running - ? WHERE scope = ? AND seq >= ?", (usd, scope, seq)
+            "UPDATE taken SET running = running - ? WHERE scope = ? AND (at, seq) >= (?, ?)",
+            (usd, scope, at, seq),
         )
-        db.execute("UPDATE taken SET usd = 0 WHERE scope = ? AND seq = ?", (scope, seq))
+        db.execute(
+            "UPDATE taken SET usd = 0 WHERE scope = ? AND at = ? AND seq = ?", (scope, at, seq)
+        )
 
 
-def _last(db: sqlite3.Connection, scope: str) -> tuple[int, int]:
-    """When a scope's last row was booked, and the total up to it."""
-    row = db.execute(
-        "SELECT at, running FROM taken WHERE scope = ? ORDER BY seq DESC LIMIT 1", (scope,)
+def take_back(db: sqlite3.Connection, hold: int, usd: int, scopes: Iterable[str], now: int) -> None:
+    """Count again what was given back and then turned out to be taken: it is booked as of now."""
+    for scope in scopes:
+        _book(db, scope, now, hold, usd)
+
+
+def _last(db: sqlite3.Connection, scope: str) -> tuple[int, int, int]:
+    """A scope's last row: its number, when it was booked, and the total up to it."""
+    row: tuple[int, int, int] | None = db.execute(
+        "SELECT seq, at, running FROM taken WHERE scope = ? ORDER BY at DESC, seq DESC LIMIT 1",
+        (scope,),
     ).fetchone()
-    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+    return row or (0, 0, 0)
 
 
 def _when_covered(amount: int, freed: Iterable[tuple[int, int]]) -> int | None:
@@ -148,10 +166,7 @@ def _when_covered(amount: int, freed: Iterable[tuple[int, int]]) -> int | None:
 
 
 def _book(db: sqlite3.Connection, scope: str, at: int, hold: int, usd: int) -> None:
-    last = db.execute(
-        "SELECT seq, at, running FROM taken WHERE scope = ? ORDER BY seq DESC LIMIT 1", (scope,)
-    ).fetchone()
-    seq, last_at, total = (0, at, 0) if last is None else last
+    seq, last_at, total = _last(db, scope)
     # The list stays ordered in time: a hold booked late is booked at the last moment seen, which
     # keeps it in its windows longer.
     db.execute(

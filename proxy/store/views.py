@@ -1,16 +1,14 @@
 """What pages and the command line read of the ledger.
 
-It needs no running daemon, and changes nothing but the switch.
+It needs no running daemon, and changes nothing.
 """
 
 import json
 import sqlite3
-from pathlib import Path
 from typing import Any, Final
 
 from proxy.core.ledger import Limit, State, count
 from proxy.core.money import Usd, format_usd
-from proxy.store import schema
 from proxy.store.sums import Sums
 
 PAGE_MAX: Final = 1000
@@ -43,10 +41,14 @@ def payments(
     Id to go on before}`.
     """
     limit = max(1, min(limit, PAGE_MAX))
+    # A condition that is not asked for is left out, for the other's index to be used.
+    asked = [
+        (f"{what} ?", value) for what, value in (("id <", before), ("state =", state)) if value
+    ]
+    where = " AND ".join(what for what, _ in asked) or "TRUE"
     rows = db.execute(
-        f"SELECT {', '.join(_COLUMNS)} FROM payment"
-        " WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR state = ?2) ORDER BY id DESC LIMIT ?3",
-        (before, state, limit + 1),
+        f"SELECT {', '.join(_COLUMNS)} FROM payment WHERE {where} ORDER BY id DESC LIMIT ?",
+        (*(value for _, value in asked), limit + 1),
     ).fetchall()
     page: dict[str, Any] = {"payments": [_payment(db, row) for row in rows[:limit]]}
     if len(rows) > limit:
@@ -109,16 +111,14 @@ def caps(db: sqlite3.Connection, limits: tuple[Limit, ...], now: int) -> list[di
 
 
 def counts(db: sqlite3.Connection) -> dict[str, int]:
-    """How many payments are in each state."""
-    found = dict(db.execute("SELECT state, count(*) FROM payment GROUP BY state").fetchall())
-    return {state.value: found.get(state.value, 0) for state in State}
+    """How many payments are in each state, the forgotten ones too."""
+    found = dict(db.execute("SELECT state, payments FROM tally").fetchall())
+    return {state.value: found[state] for state in State}
 
 
 def spent(db: sqlite3.Connection) -> Usd:
     """All that was ever settled, in dollars."""
-    (total,) = db.execute(
-        "SELECT coalesce(sum(usd), 0) FROM hold WHERE state = 'settled'"
-    ).fetchone()
+    (total,) = db.execute("SELECT usd FROM tally WHERE state = 'settled'").fetchone()
     return Usd(total)
 
 
@@ -128,38 +128,21 @@ def exposure(db: sqlite3.Connection) -> Usd:
     return Usd(book.held("all") + book.taken("all", None))
 
 
-def paused(db: sqlite3.Connection) -> str | None:
-    """The reason for which paying is paused (it may be empty), or None."""
-    row = db.execute("SELECT reason FROM pause").fetchone()
-    return None if row is None else str(row[0])
-
-
-def set_paused(path: Path, reason: str | None, now: int) -> None:
-    """Turn the switch, with or without a running daemon.
-
-    It is read inside every reserving transaction.
-    """
-    db = schema.connect(path)
-    try:
-        schema.migrate(db)
-        db.execute("BEGIN IMMEDIATE")
-        db.execute("DELETE FROM pause")
-        if reason is not None:
-            db.execute("INSERT INTO pause VALUES (?, ?)", (now, reason))
-        db.execute("COMMIT")
-    finally:
-        db.close()
-
-
 def _payment(db: sqlite3.Connection, row: tuple[Any, ...]) -> dict[str, Any]:
     found = {
         name: value for name, value in zip(_COLUMNS, row, strict=True) if value not in (None, "")
     }
     found["usd"] = format_usd(found["usd"])
     found["authorizations"] = [
-        {"nonce": "0x" + nonce.hex(), "valid_after": after, "valid_before": before, "state": state}
-        for nonce, after, before, state in db.execute(
-            "SELECT nonce, valid_after, valid_before, state FROM hold"
+        {
+            "nonce": "0x" + nonce.hex(),
+            "valid_after": after,
+            "valid_before": before,
+            "state": state,
+            **({"evidence": evidence} if evidence else {}),
+        }
+        for nonce, after, before, state, evidence in db.execute(
+            "SELECT nonce, valid_after, valid_before, state, evidence FROM hold"
             " WHERE payment = ? AND nonce IS NOT NULL ORDER BY id",
             (found["id"],),
         )

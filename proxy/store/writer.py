@@ -11,6 +11,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -87,9 +88,15 @@ class Writer:
             for task in batch:
                 self._perform(task)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as problem:
+        except Exception as problem:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            said = str(problem) or type(problem).__name__
             for task in batch:
-                task.error = LedgerUnavailableError(f"the ledger cannot be written: {problem}")
+                task.error = LedgerUnavailableError(f"the ledger cannot be written: {said}")
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        """Undo what was begun. If even that fails, the next BEGIN fails, and it is tried again."""
+        with suppress(Exception):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
@@ -97,12 +104,18 @@ class Writer:
         self._connection.execute("SAVEPOINT work")
         try:
             task.result = task.work(self._connection)
-        except sqlite3.OperationalError:
-            raise  # the disk or the file, and so everybody's trouble
-        except Exception as problem:  # noqa: BLE001 - it is handed to whoever gave us the work
+        except Exception as problem:
+            if _is_everybodys(problem):
+                raise
             task.error = problem
             self._connection.execute("ROLLBACK TO work")
         self._connection.execute("RELEASE work")
+
+
+def _is_everybodys(problem: Exception) -> bool:
+    """Whether the disk, the file or the memory failed; a broken file is a plain DatabaseError."""
+    everybodys = (sqlite3.OperationalError, sqlite3.InternalError, MemoryError)
+    return isinstance(problem, everybodys) or type(problem) is sqlite3.DatabaseError
 
 
 def _announce(batch: list[_Task]) -> None:

@@ -1,4 +1,4 @@
-"""`farebox payments`: list, show and export."""
+"""`farebox payments`: list, show and export; `test_resolve` has the rest."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from proxy.core.ledger import Evidence
-from proxy.store.schema import FILE_NAME
+from proxy.store.schema import FILE_NAME, MIGRATIONS
 from tests.cli.house import Entry, House, clean_environment, command
 from tests.rig.process import ROOT
 
@@ -85,6 +85,7 @@ def test_show(books: House) -> None:
 
     assert (found["id"], found["tx"], found["http_status"]) == ("pay_1", TX, 200)
     assert "$0.50" in card
+    assert "the provider's receipt" in card
     assert found["authorizations"][0]["nonce"] in card
 
 
@@ -138,6 +139,19 @@ def test_ledger_of_another_release(books: House) -> None:
     assert "version 99" in said.err
 
 
+def test_ledger_of_an_older_release(house: House) -> None:
+    """What an older daemon left is read as the new one will, and stays as it is."""
+    house.state_dir.mkdir()
+    with closing(sqlite3.connect(house.ledger)) as db:
+        db.executescript(MIGRATIONS[0])
+        db.executescript("PRAGMA user_version = 1; INSERT INTO pause VALUES (1, 'x')")
+
+    assert house.run("payments").json() == {"payments": []}
+    assert house.run("status").json()["pause_reason"] == "x"
+    with closing(sqlite3.connect(house.ledger)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+
+
 def test_file_that_is_no_ledger(house: House) -> None:
     """An empty file is a ledger to come; anything else that is none is exit code 1."""
     house.state_dir.mkdir()
@@ -166,11 +180,6 @@ def test_reader_that_leaves(books: House) -> None:
     )
 
     assert "ledger" not in done.stderr
-
-
-def test_resolve_is_not_there_yet(books: House) -> None:
-    """What this release cannot do is wrong usage."""
-    assert books.run("payments", "resolve", "pay_2").code == 2
 
 
 def _states() -> tuple[str, ...]:

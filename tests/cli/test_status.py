@@ -70,6 +70,41 @@ def test_what_died_while_no_daemon_ran(house: House) -> None:
         assert db.execute("SELECT max(booked) FROM hold WHERE payment = 'pay_2'").fetchone() == (0,)
 
 
+def test_alerts_come_first(house: House) -> None:
+    """What waits for a person is the first thing that is said, loudly and with its age."""
+    assert house.run("status").json()["alerts"] == []
+    house.enter(Entry("pay_1", "0.25", Evidence.NO_RECEIPT, age_s=30))
+    house.run("pause", "--reason", "\x1b[31mred")
+
+    found = house.run("status").json()
+    lines = house.run("status", "--text").out.splitlines()
+
+    assert next(iter(found)) == "alerts"
+    assert [alert["code"] for alert in found["alerts"]] == ["paused", "payment_unknown"]
+    assert set(found["alerts"][0]) == {"code", "message", "since"}
+    assert found["alerts"][1]["since"] == found["unknown"][0]["created_at"]
+    assert lines[0].startswith("ALERT paused since 20")
+    assert lines[0].endswith("?[31mred")
+    assert lines[1].startswith("ALERT payment_unknown since 20")
+    assert "pay_1" in lines[1]
+
+
+@pytest.mark.parametrize(("file", "part"), [(True, "file PAUSE"), (False, "config")])
+def test_switches_that_no_daemon_has_met_yet(house: House, *, file: bool, part: str) -> None:
+    """The file PAUSE and the config's own switch count before a daemon has written them down."""
+    if file:
+        house.state_dir.mkdir()
+        (house.state_dir / "PAUSE").touch()
+    else:
+        with house.config.open("a") as config:
+            config.write("paused: true\n")
+
+    found = house.call("status").json()
+
+    assert found["paused"]
+    assert part in found["pause_reason"]
+
+
 def test_wallet_that_cannot_be_opened(house: House) -> None:
     """The books can be read without the key: what is wrong with it is said in its place."""
     (house.directory / "wallet.key").unlink()

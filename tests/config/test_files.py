@@ -76,6 +76,12 @@ def test_config_that_is_missing_or_no_file(tmp_path: Path) -> None:
     assert "regular" in refusal(tmp_path / "pipe")
 
 
+def test_secret_where_nobody_may_look(write: Write) -> None:
+    """A name that the system cannot even look at is a problem of the config, and no crash."""
+    path = write(MINIMAL)
+    assert "cannot be opened" in secret_refusal(SecretRef(file="a" * 300), path.parent)
+
+
 def test_config_of_a_mebibyte_is_the_largest(write: Write) -> None:
     """One byte more than 1 MiB is refused before it is parsed."""
     padding = "#" * ((1 << 20) - len(MINIMAL) - 1)

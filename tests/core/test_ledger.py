@@ -24,19 +24,29 @@ from proxy.core.money import Usd
 
 E, S = Evidence, State
 NOW = 1_000_000_000
+R, T, U, D, V, C, X = (
+    S.RESERVED, S.SENT, S.UNKNOWN, S.SETTLED, S.VOID, S.CANCELLED, S.EXPIRED,
+)  # fmt: skip
+N = None
 TABLE = {
-    #              sent       never_sent  declined   receipt     no_receipt  restart
-    S.RESERVED: (S.SENT,      S.VOID,     S.VOID,    S.SETTLED,  S.UNKNOWN,  S.UNKNOWN),
-    S.SENT:     (S.SENT,      None,       S.VOID,    S.SETTLED,  S.UNKNOWN,  S.UNKNOWN),
-    S.UNKNOWN:  (S.UNKNOWN,   None,       None,      S.SETTLED,  S.UNKNOWN,  S.UNKNOWN),
-    S.SETTLED:  (S.SETTLED,   None,       None,      S.SETTLED,  S.SETTLED,  None),
-    S.VOID:     (None,) * 6,
-    S.CANCELLED: (None,) * 6,
-    S.EXPIRED:  (None,) * 6,
+    # by us: sent, never sent, declined, receipt, none, restart; chain: used, cancelled, unused;
+    # by hand: settled, void
+    R: (T, V, V, D, U, U,    D, C, X,    N, N),
+    T: (T, N, V, D, U, U,    D, C, X,    N, N),
+    U: (U, N, N, D, U, N,    D, C, X,    D, V),
+    D: (D, D, N, D, D, N,    D, C, X,    N, N),
+    V: (V, V, N, D, V, N,    D, V, V,    N, N),
+    C: (C, C, N, C, C, N,    D, C, C,    N, N),
+    X: (X, X, N, X, X, N,    D, X, X,    N, N),
 }  # fmt: skip
 """Written out once more by hand. None: no such thing can happen."""
 
-COLUMNS = (E.SENT, E.NEVER_SENT, E.DECLINED, E.RECEIPT, E.NO_RECEIPT, E.RESTART)
+COLUMNS = (
+    E.SENT, E.NEVER_SENT, E.DECLINED, E.RECEIPT, E.NO_RECEIPT, E.RESTART,
+    E.CHAIN_USED, E.CHAIN_CANCELLED, E.CHAIN_UNUSED, E.HAND_SETTLED, E.HAND_VOID,
+)  # fmt: skip
+SELLERS = {E.SENT, E.RECEIPT, E.NO_RECEIPT, E.RESTART}
+"""What a seller can bring about, by words, silence or a crash."""
 
 
 @pytest.mark.parametrize(("state", "evidence"), list(product(State, Evidence)))
@@ -50,18 +60,43 @@ def test_step(state: State, evidence: Evidence) -> None:
         assert step(state, evidence) is after
 
 
+def _reachable(start: State, evidence: set[Evidence]) -> set[State]:
+    found = {start}
+    for _ in State:
+        found |= {
+            after
+            for state, each in product(found, evidence)
+            if (after := TABLE[state][COLUMNS.index(each)]) is not None
+        }
+    return found
+
+
 def test_nothing_that_left_comes_back() -> None:
     """Once something was sent nothing that a seller says or does frees it."""
-    reachable = {S.SENT}
-    for _ in State:
-        reachable |= {
-            after
-            for state, evidence in product(reachable, set(Evidence) - {E.DECLINED})
-            if (after := TABLE[state][COLUMNS.index(evidence)]) is not None
-        }
-    assert reachable == {S.SENT, S.UNKNOWN, S.SETTLED}
-    assert OPEN | CREDITED | {S.SETTLED} == set(State)
+    assert _reachable(T, SELLERS) == {T, U, D}
+    assert OPEN | CREDITED | {D} == set(State)
     assert not OPEN & CREDITED
+
+
+def test_what_takes_money_wins() -> None:
+    """A nonce that was used on chain counts, whatever anybody has said before."""
+    assert {row[COLUMNS.index(E.CHAIN_USED)] for row in TABLE.values()} == {D}
+
+
+def test_only_proof_gives_back() -> None:
+    """Out of what counts, into what does not: the ways are these and no others."""
+    ways = {
+        (state, evidence)
+        for state, evidence in product(State, Evidence)
+        if state not in CREDITED and TABLE[state][COLUMNS.index(evidence)] in CREDITED
+    }
+    chain = {E.CHAIN_CANCELLED, E.CHAIN_UNUSED}
+    assert ways == set(product((R, T, U, D), chain)) | {
+        (R, E.NEVER_SENT),
+        (R, E.DECLINED),
+        (T, E.DECLINED),
+        (U, E.HAND_VOID),
+    }
 
 
 @dataclass

@@ -143,12 +143,14 @@ async def sell(open_house: Open) -> AsyncIterator[Sell]:
             script: Script,
             caps: dict[str, str] | None = None,
             limits: dict[str, int] | None = None,
+            idempotency: dict[str, int] | None = None,
             **more: Any,
         ) -> tuple[House, Provider]:
             provider = await stack.enter_async_context(Provider(script))
             parts = shop(provider.url, **more)
             parts |= {} if caps is None else {"caps": caps}
             parts |= {} if limits is None else {"limits": limits}
+            parts |= {} if idempotency is None else {"idempotency": idempotency}
             return await open_house(**parts), provider
 
         yield opened

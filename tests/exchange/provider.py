@@ -57,6 +57,7 @@ class Provider:
     got: list[Got] = field(default_factory=list)
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
     _server: asyncio.Server | None = None
+    _port: int = 0
 
     @property
     def url(self) -> str:
@@ -76,6 +77,16 @@ class Provider:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+
+    async def shut(self) -> None:
+        """Listen no more, for a while."""
+        assert self._server is not None
+        self._port = self._server.sockets[0].getsockname()[1]
+        self._server.close()
+
+    async def reopen(self) -> None:
+        """Listen again, where it did before."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
 
     async def until(self, count: int) -> None:
         """Wait until so many requests have arrived."""

@@ -219,15 +219,3 @@ async def test_many_repeats_pair_up_with_many_payments_in_doubt(sell: Sell) -> N
     assert len(set(nonces(provider))) == 5
     assert sorted(nonces(provider)[:5]) == sorted(nonces(provider)[5:])
     assert {payment["state"] for payment in await house.payments()} == {"settled"}
-
-
-async def test_another_idempotency_key_is_another_purchase(sell: Sell) -> None:
-    """Who names two requests differently means two, however alike they are."""
-    house, provider = await sell(first(BREAK))
-    for key in ("one", "two", "one"):
-        headers = {"Idempotency-Key": key}
-        async with house.client.post(f"{house.url}/shop/x", data=b"x", headers=headers) as answer:
-            await answer.read()
-    shown = nonces(provider)
-    assert len(shown) == 3
-    assert shown[0] == shown[2] != shown[1]

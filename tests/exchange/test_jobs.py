@@ -286,6 +286,39 @@ async def test_another_wallet_does_not_pay_for_the_job_beside_the_first(tmp_path
             assert len((await at.payments())[0]["authorizations"]) == 1
 
 
+async def test_renewal_that_never_left_is_given_back(tmp_path: Path) -> None:
+    """Where the provider is gone by the time of the new authorization, the next poll renews."""
+    gone = False
+
+    async def script(got: Got, writer: asyncio.StreamWriter) -> None:
+        if got.line.startswith("POST"):
+            writer.write(accepted() if got.payment is not None else asks())
+        elif got.payment is not None:
+            writer.write(CLIP)
+        else:
+            writer.write(asks())
+            if gone:
+                await provider.shut()
+                writer.close()
+
+    async with Provider(script) as provider:
+        path = write_config(tmp_path, **parts(provider.url))
+        async with house(path) as at:
+            await submit(at)
+        _age(tmp_path / "state" / "ledger.sqlite3", 100_000)
+        async with house(path) as at:
+            url = f"{at.url}/v1/videos/generations/{JOB}"
+            gone = True
+            async with at.client.get(url) as got:
+                assert got.headers["Farebox-Error"] == "upstream_unreachable"
+            (payment,) = await at.payments()
+            assert [each["state"] for each in payment["authorizations"]] == ["unknown", "void"]
+            gone = False
+            await provider.reopen()
+            async with at.client.get(url) as got:
+                assert (got.status, await got.json()) == (200, DONE)
+
+
 async def test_two_polls_after_death_sign_once(tmp_path: Path) -> None:
     """Of two clients who ask at once, one renews the payment and the other is told to come back."""
     both = asyncio.Barrier(2)

@@ -67,6 +67,7 @@ class FakeAdmin:
         self.ready = True
         self.asked: list[tuple[int, str | None, str | None]] = []
         self.broken = False
+        self.paused: str | None = None
 
     def healthz(self) -> Mapping[str, object]:
         """See `Admin`."""
@@ -104,6 +105,11 @@ class FakeAdmin:
     async def portraits(self) -> Mapping[str, object]:
         """See `Admin`."""
         return {"portraits": []}
+
+    async def pause(self, reason: str | None) -> Mapping[str, object]:
+        """See `Admin`."""
+        self.paused = self.paused if reason is None else reason
+        return {"paused": self.paused is not None}
 
     def config(self) -> Mapping[str, object]:
         """See `Admin`."""

@@ -45,6 +45,26 @@ async def test_page_is_json(house: House, path: str) -> None:
     assert house.served == []
 
 
+async def test_anybody_may_pull_the_brake(house: House) -> None:
+    """POST pauses, with a reason or without; nothing there pays again, and pages cannot do it."""
+    assert (await get(house, "/-/pause")).json() == {"paused": False}
+    refused = await get(house, "/-/pause", "POST", Origin="https://evil.example")
+    assert (refused.status_code, house.admin.paused) == (403, None)
+    form = await get(house, "/-/pause", "POST", **{"Sec-Fetch-Site": "same-origin"})
+    assert (form.status_code, house.admin.paused) == (403, None)
+    assert (await get(house, "/-/pause?why=x", "POST")).status_code == 400
+    assert (await get(house, "/-/pause", "POST")).json() == {"paused": True}
+    assert house.admin.paused == ""
+    await get(house, "/-/pause?reason=too%20much", "POST")
+    assert house.admin.paused == "too much"
+    for method in ("DELETE", "PUT", "PATCH"):
+        answer = await get(house, "/-/pause", method)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
+        assert "farebox resume" in answer.text
+    assert (await get(house, "/-/pause")).json() == {"paused": True}
+    assert house.served == []
+
+
 async def test_unready_is_503(house: House) -> None:
     """What watches the daemon needs no JSON to know that it is not ready."""
     house.admin.ready = False

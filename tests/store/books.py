@@ -9,10 +9,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from proxy.core.clock import Clocks
 from proxy.core.errors import Refusal
 from proxy.core.ledger import DEATH_MARGIN_S, Evidence, Limit, State
 from proxy.core.money import Usd
-from proxy.store import Hold, Intent, Ledger, Reserved, schema, views
+from proxy.store import Hold, Intent, Ledger, Reserved, onchain, schema, views
+from proxy.store.people import People
 
 START = 1_700_000_000
 LIFE_S = 300
@@ -33,13 +35,30 @@ HOLD = Hold(
 
 @dataclass
 class Clock:
-    """Unix seconds, moved by hand."""
+    """A machine's clocks, moved by hand: time passes when `now` is set on."""
 
     now: float = START
+    skew: float = 0
+    boot: int = 1
 
     def __call__(self) -> float:
-        """The time."""
+        """What the wall clock says."""
         return self.now
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock; no time passes."""
+        self.now += seconds
+        self.skew += seconds
+
+    def reboot(self, seconds: float = 0) -> None:
+        """Start the machine anew, with its wall clock off by so much more."""
+        self.boot += 1
+        self.jump(seconds)
+
+    @property
+    def clocks(self) -> Clocks:
+        """As the ledger takes them."""
+        return Clocks(self, lambda: self.now - self.skew, f"boot {self.boot}")
 
 
 @dataclass
@@ -93,6 +112,14 @@ class Books:
         """All that counts."""
         return await self.ledger.read(views.exposure)
 
+    async def unfrozen(self) -> int:
+        """Accept what is known of foreign uses by now, as a person does; how many were open."""
+        return self.people().unfreeze(await self.ledger.read(onchain.frozen))
+
+    def people(self) -> People:
+        """A person beside the daemon, at the same file."""
+        return People(self.ledger.path.parent, self.clock.clocks)
+
 
 def limit(window: str, usd: int, scope: str = "all") -> Limit:
     """One cap."""
@@ -103,7 +130,7 @@ def limit(window: str, usd: int, scope: str = "all") -> Limit:
 async def opened(directory: Path, clock: Clock | None = None) -> AsyncIterator[Books]:
     """A ledger of a directory, open as long as the block lasts."""
     clock = clock or Clock()
-    ledger = await Ledger.open(directory, clock)
+    ledger = await Ledger.open(directory, clock.clocks)
     try:
         yield Books(ledger, clock)
     finally:

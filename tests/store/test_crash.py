@@ -78,7 +78,7 @@ def _kill_in_the_middle(directory: Path) -> list[str]:
 
 def _after_the_kill(directory: Path, said: list[str]) -> None:
     async def look() -> None:
-        ledger = await Ledger.open(directory, Clock())
+        ledger = await Ledger.open(directory, Clock().clocks)
         assert await ledger.read(views.exposure) == 10 * len(_states(directory))
         await ledger.close()
 
@@ -86,7 +86,7 @@ def _after_the_kill(directory: Path, said: list[str]) -> None:
     states = _states(directory)
     assert set(said) <= set(states)
     assert set(states.values()) == {"unknown"}
-    assert rows(directory, "SELECT count(*) FROM pin") == [(1,)]
+    assert rows(directory, "SELECT count(*) FROM payee") == [(1,)]
 
 
 def _states(directory: Path) -> dict[str, str]:

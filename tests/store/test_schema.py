@@ -11,7 +11,22 @@ from proxy.store import SchemaError, schema
 from proxy.store.ledger import Ledger
 from tests.store.books import Clock, opened, rows
 
-TABLES = {"payment", "hold", "balance", "taken", "pin", "memory", "pause"}
+NEWEST = len(schema.MIGRATIONS)
+TABLES = {
+    "payment",
+    "hold",
+    "balance",
+    "taken",
+    "payee",
+    "memory",
+    "pause",
+    "chain_cursor",
+    "foreign_use",
+    "quote",
+    "keyed",
+    "clock",
+    "tally",
+}
 
 
 @pytest.fixture
@@ -59,7 +74,7 @@ async def test_file_of_a_newer_version(tmp_path: Path) -> None:
         db.execute(f"PRAGMA user_version = {newer}")
     db.close()
     with pytest.raises(SchemaError, match=f"version {newer}; this program knows"):
-        await Ledger.open(tmp_path, Clock())
+        await Ledger.open(tmp_path, Clock().clocks)
     assert rows(tmp_path, "SELECT count(*) FROM hold") == [(1,)]
     assert rows(tmp_path, "PRAGMA user_version") == [(newer,)]
 
@@ -71,11 +86,13 @@ def test_step_that_fails(db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         schema.migrate(db)
     assert not db.in_transaction
-    assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    assert db.execute("PRAGMA user_version").fetchone() == (NEWEST,)
     assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'extra'").fetchone() == (0,)
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS[:1], broken.split("\n", 1)[0]))
+    monkeypatch.setattr(
+        schema, "MIGRATIONS", (*schema.MIGRATIONS[:NEWEST], broken.split("\n", 1)[0])
+    )
     schema.migrate(db)
-    assert db.execute("PRAGMA user_version").fetchone() == (2,)
+    assert db.execute("PRAGMA user_version").fetchone() == (NEWEST + 1,)
     assert db.execute("SELECT count(*) FROM hold").fetchone() == (1,)
 
 
@@ -87,7 +104,7 @@ def test_step_that_takes_its_transaction_along(
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, taken_along))
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         schema.migrate(db)
-    assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    assert db.execute("PRAGMA user_version").fetchone() == (NEWEST,)
 
 
 def test_no_room_to_begin(tmp_path: Path) -> None:
@@ -143,7 +160,6 @@ def test_reading_makes_no_file(tmp_path: Path) -> None:
         ),
         "INSERT INTO balance VALUES ('all', -1, 0)",
         "INSERT INTO balance VALUES ('all', 0, -1)",
-        "INSERT INTO taken VALUES ('all', 1, 0, 99, 1, 1)",
         "INSERT INTO taken VALUES ('all', 1, 0, 1, -1, 1)",
         "INSERT INTO taken VALUES ('all', 1, 0, 1, 1, -1)",
         "INSERT INTO memory (id, kind, provider, created_at) VALUES ('x', 'thing', 's', 0)",

@@ -15,7 +15,9 @@ async def test_clock_set_back_frees_nothing(tmp_path: Path) -> None:
     clock = Clock()
     async with opened(tmp_path, clock) as books:
         await books.bought(CAP)
-        clock.now -= 86_400
+        clock.jump(-86_400)
+        await books.refused(1)
+        books.people().accept_clock()
         for window in (*WINDOWS, "total", "outstanding"):
             await books.refused(1, limit(window, CAP))
 
@@ -27,7 +29,8 @@ async def test_holds_made_after_the_clock_was_set_back_count(tmp_path: Path, win
     async with opened(tmp_path, clock) as books:
         clock.now += 90 * 86_400
         await books.bought(1)
-        clock.now -= 90 * 86_400
+        clock.jump(-90 * 86_400)
+        books.people().accept_clock()
         wall = limit(window, CAP)
         await books.bought(CAP - 1, wall)
         await books.refused(2, wall)
@@ -40,10 +43,11 @@ async def test_lagging_hold_dies_as_late_as_a_fresh_one(tmp_path: Path) -> None:
     clock = Clock(START + 1000)
     async with opened(tmp_path, clock) as books:
         await books.bought(0)
-        clock.now = START
+        clock.jump(-1000)
+        books.people().accept_clock()
         await books.bought(CAP)
         wall = limit("outstanding", CAP)
-        clock.now = START + 1000 + DEATH_S - 1
+        clock.now += DEATH_S - 1
         await books.refused(1, wall)
         clock.now += 1
         await books.bought(1, wall)
@@ -54,7 +58,7 @@ async def test_restart_with_the_clock_set_back(tmp_path: Path) -> None:
     clock = Clock()
     async with opened(tmp_path, clock) as books:
         await books.become(await books.bought(CAP), Evidence.SENT, Evidence.RECEIPT)
-    clock.now -= 10 * 86_400
+    clock.reboot(-10 * 86_400)
     async with opened(tmp_path, clock) as books:
         await books.refused(1, limit("hour", CAP), payment="again")
         await books.bought(1, payment="again", nonce=b"n" * 32)
@@ -68,7 +72,7 @@ async def test_booked_time_survives_a_restart(tmp_path: Path) -> None:
         await books.bought(CAP)
         clock.now += DEATH_S
         await books.ledger.usage([])
-    clock.now = START
+    clock.reboot(START - clock.now)
     async with opened(tmp_path, clock) as books:
         await books.bought(1, payment="again", nonce=b"n" * 32)
     assert rows(tmp_path, "SELECT created_at, lag_s FROM payment JOIN hold ON payment = payment.id"

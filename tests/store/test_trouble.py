@@ -108,7 +108,7 @@ class TestOneCommitForMany:
         first, bug, clash, last = await self.held_back(
             books,
             lambda: books.reserve(10),
-            lambda: books.ledger.resolve(void, Evidence.SENT),
+            lambda: books.ledger.resolve(void, Evidence.RESTART),
             lambda: books.reserve(100, nonce=(1).to_bytes(32, "big")),
             lambda: books.reserve(10),
         )

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from proxy.core.ledger import Evidence, State
-from proxy.store import Memory, schema, views
-from tests.store.books import DEATH_S, START, USDC, Books, limit, opened, rows
+from proxy.store import Memory, schema, switch, views
+from proxy.store.people import People
+from tests.store.books import DEATH_S, START, USDC, Books, Clock, limit, opened, rows
 
 
 async def test_payment_in_full(books: Books) -> None:
@@ -41,6 +42,7 @@ async def test_payment_in_full(books: Books) -> None:
                 "valid_after": 0,
                 "valid_before": START + 300,
                 "state": "settled",
+                "evidence": "receipt",
             }
         ],
     }
@@ -233,27 +235,27 @@ class TestPause:
         self, books: Books, tmp_path: Path, reason: str, message: str
     ) -> None:
         """The switch is read inside every reservation, and by whoever asks for a price."""
-        path = tmp_path / schema.FILE_NAME
-        views.set_paused(path, reason, START)
+        people = People(tmp_path, Clock().clocks)
+        people.pause(reason)
         refusal = await books.refused(1)
         assert (refusal.code, refusal.message, refusal.status) == ("paused", message, 503)
         assert await books.ledger.would_admit(limit("day", 1).usd, []) == refusal
-        assert await books.ledger.read(views.paused) == reason
-        views.set_paused(path, None, START)
+        assert await books.ledger.read(switch.paused) == reason
+        assert people.resume()
         await books.bought(1)
-        assert await books.ledger.read(views.paused) is None
+        assert await books.ledger.read(switch.paused) is None
 
-    async def test_what_is_under_way_is_still_booked(self, books: Books, tmp_path: Path) -> None:
+    async def test_what_is_under_way_is_still_booked(self, books: Books) -> None:
         """Paused is not deaf: receipts of what was signed before still count."""
         one = await books.bought(1)
-        views.set_paused(tmp_path / schema.FILE_NAME, "x", START)
+        books.people().pause("x")
         assert await books.become(one, Evidence.RECEIPT) is State.SETTLED
 
     async def test_without_a_daemon_and_before_the_first(self, tmp_path: Path) -> None:
         """It can be turned before there is a ledger, twice, and survives restarts."""
-        path = tmp_path / schema.FILE_NAME
-        views.set_paused(path, "one", START)
-        views.set_paused(path, "two", START)
+        people = People(tmp_path, Clock().clocks)
+        people.pause("one")
+        people.pause("two")
         for _ in range(2):
             async with opened(tmp_path) as books:
                 assert (await books.refused(1)).message == "paying is paused: two"

@@ -1,0 +1,1 @@
+"""The chain's word, and what nodes make of it."""
