@@ -33,10 +33,10 @@ _MB: Final = 10**6
 
 
 def full(home: Path) -> Plan:
-    """The run whose numbers are worth reading: under five minutes."""
-    return Plan(home, 7, 3, 1.2, 0.4, 6000, 100_000, 500 * _MB, 200 * _MB)
+    """The run whose numbers are worth reading: about six minutes."""
+    return Plan(home, 7, 3, 1.2, 0.4, 1500, 1_000_000, 500 * _MB, 200 * _MB)
 
 
 def quick(home: Path) -> Plan:
     """The run that shows that it runs: under forty seconds."""
-    return Plan(home, 2, 1, 0.4, 0.15, 1000, 20_000, 100 * _MB, 50 * _MB)
+    return Plan(home, 2, 1, 0.4, 0.15, 500, 50_000, 100 * _MB, 50 * _MB)
