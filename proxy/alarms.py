@@ -44,13 +44,16 @@ class Alarms:
     async def run(self) -> None:
         """Look again and again, and log what changes, until cancelled."""
         while True:
-            try:
-                self._tell(await self.look())
-            except LedgerUnavailableError as problem:
-                _log.error("ledger_unavailable", problem=str(problem))
+            await self.tell()
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def _tell(self, found: list[Alert]) -> None:
+    async def tell(self) -> None:
+        """Look, and log what has changed since the last time."""
+        try:
+            found = await self.look()
+        except LedgerUnavailableError as problem:
+            _log.error("ledger_unavailable", problem=str(problem))
+            return
         current = {alert.message: alert for alert in found}
         codes = {alert.code for alert in found}
         for message, alert in current.items():

@@ -1,13 +1,27 @@
 """Precautions beside the caps, through the daemon: payees, prices, the switch, alerts."""
 
+import asyncio
+import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from proxy import app
 from proxy.clocks import machine_clocks
 from proxy.store.people import People
-from tests.exchange.conftest import House, Open, Sell, house, shop, until, write_config
+from tests.exchange.conftest import (
+    House,
+    Open,
+    Sell,
+    free_port,
+    house,
+    shop,
+    until,
+    write_config,
+)
 from tests.exchange.provider import (
     PAYEE,
     Provider,
@@ -158,3 +172,41 @@ async def test_pages_of_a_ledger_that_is_broken(sell: Sell) -> None:
             assert (answer.status, error["code"]) == (503, "ledger_unavailable")
     aside.rename(ledger)
     assert len(await at.payments()) == 1
+
+
+async def test_alarms_are_told_once(sell: Sell) -> None:
+    """What is the matter is one loud line in the log, and one quiet line when it is over."""
+    at, _ = await sell(sells(GOODS))
+    people(at).pause("tea")
+    with capture_logs() as lines:
+        watching = asyncio.create_task(at.daemon.alarms.run())
+        await until(partial(_count, lines), lambda count: count == 1)
+        await at.daemon.alarms.look()
+        people(at).resume()
+        await at.daemon.alarms.tell()
+        await at.daemon.alarms.tell()
+        watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    told = [(line["event"], line["log_level"], line["code"]) for line in lines]
+    assert told == [("alert", "error", "paused"), ("alert_over", "info", "paused")]
+
+
+async def _count(lines: list[Any]) -> int:
+    await asyncio.sleep(0)
+    return len(lines)
+
+
+@pytest.mark.parametrize(("patience_s", "codes"), [(-1, ["chain_unavailable"]), (3600, [])])
+async def test_node_that_is_in_trouble_for_long(
+    open_house: Open, monkeypatch: pytest.MonkeyPatch, patience_s: int, codes: list[str]
+) -> None:
+    """A node that fails now and then is no alarm; one that goes on is, and its URL is not told."""
+    monkeypatch.setattr(app, "CHAIN_PATIENCE_S", patience_s)
+    url = f"http://127.0.0.1:{free_port()}/secret-of-the-node"
+    async with Provider(sells(GOODS)) as provider:
+        at = await open_house(**shop(provider.url), networks={"eip155:84532": {"rpc_url": url}})
+        await at.daemon.reconciler.look("eip155:84532")
+        status = await page(at, "/-/status")
+        assert [alert["code"] for alert in status["alerts"]] == codes
+        assert status["chain"]["eip155:84532"]["trouble"] == "unreachable"
+        assert "secret" not in json.dumps([status, await page(at, "/-/config")])
