@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fix lint tests slow soak wheel constraints clean
+.PHONY: help demo test bench fix lint tests half-1 half-2 slow soak mutants wheel constraints clean
 
 help:  ## what can be made here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,15 +29,38 @@ lint: $(STAMP)  ## format, lint, types, import contract
 
 tests: $(STAMP) tests/rig/node_modules/.installed  ## the tests, with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not slow and not soak"
+	$(MAKE) --no-print-directory -j2 --output-sync=target half-1 half-2
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
+
+# Two halves at once: much of a test's time is waiting for other processes.
+HALF := tests/cli tests/config tests/core tests/exchange tests/gate tests/wallet
+PYTEST := $(BIN)/coverage run -m pytest -m "not slow and not soak" -p no:cacheprovider
+
+half-1:
+	$(PYTEST) $(HALF)
+
+half-2:
+	$(PYTEST) tests $(addprefix --ignore=,$(HALF))
 
 slow: $(STAMP) tests/rig/node_modules/.installed tests/rig/express/node_modules/.installed  ## the slower tests: sellers on node
 	$(BIN)/python -m pytest -m slow
 
 soak: $(STAMP) tests/rig/node_modules/.installed  ## hundreds of kills under paid load (SOAK_KILLS)
 	$(BIN)/python -m pytest -m soak -s
+
+MUTANTS := .venv-mutants
+
+$(MUTANTS)/.installed: .ci/constraints.txt .ci/mutants.txt
+	$(PYTHON) -m venv $(MUTANTS)
+	$(MUTANTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r .ci/constraints.txt -r .ci/mutants.txt
+	@touch $@
+
+mutants: $(MUTANTS)/.installed  ## change the money modules and see that a test fails (docs/mutants.md)
+	rm -rf mutants
+	$(MUTANTS)/bin/mutmut run --max-children 2
+	$(MUTANTS)/bin/mutmut results
 
 tests/rig/node_modules/.installed: tests/rig/package.json
 tests/rig/express/node_modules/.installed: tests/rig/express/package.json

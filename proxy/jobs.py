@@ -13,6 +13,7 @@ to be asked for by its id.
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from random import SystemRandom
@@ -21,6 +22,7 @@ from urllib.parse import quote, urlsplit
 
 from proxy.carrier import Carrier
 from proxy.challenges import read_terms
+from proxy.checkout import TOO_LATE_S
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, Request, get, get_all
 from proxy.core.ledger import DEATH_MARGIN_S, State
@@ -40,14 +42,13 @@ WAIT_S: Final = 900
 OK: Final = 200
 PACE_S: Final = 5.0
 JITTER: Final = 0.2
-TOO_LATE_S: Final = 10
-"""An authorization with less than this to live is not sent any more.
-
-No facilitator would settle it.
-"""
-
+_PAYMENT: Final = b"farebox-payment"
 _WAIT = re.compile(r"wait=([0-9]{1,6})", re.ASCII)
 _random = SystemRandom()
+
+
+Poll = Callable[[Visit, Memory], Awaitable[tuple[Reply, bool]]]
+"""Asks after a job once: the answer, and whether that was the end of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,19 @@ def preference(request: Request) -> Preference:
 class Jobs:
     """Asks after jobs, for clients who wait."""
 
-    def __init__(self, ledger: Ledger, carrier: Carrier, payer: Payer, shield: Shield) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        carrier: Carrier,
+        payer: Payer,
+        shield: Shield,
+        poll_translated: Poll,
+    ) -> None:
         self._ledger = ledger
         self._carrier = carrier
         self._payer = payer
         self._shield = shield
+        self._poll_translated = poll_translated
 
     async def follow(self, visit: Visit, job: Memory, accepted: Reply) -> Reply:
         """Wait for a job that was just submitted.
@@ -87,12 +96,13 @@ class Jobs:
         Its final answer, or the last 202 when the time is up.
         """
         prefer = preference(visit.request)
-        if prefer.respond_async or _poll_url(visit, job) is None:
+        if prefer.respond_async or not _can_be_polled(visit, job):
             return accepted
         if job.answer is not None:
             return _stored(job.answer)
         wait_s = WAIT_S if prefer.wait_s is None else prefer.wait_s
-        return await self._wait(visit, job, accepted, wait_s, _pace_s(accepted.headers))
+        reply = await self._wait(visit, job, accepted, wait_s, pace_between_s(accepted.headers))
+        return _with_payment(reply, accepted)
 
     async def asked(self, visit: Visit, job: Memory) -> Reply:
         """Answer a client who asks after a job.
@@ -102,7 +112,7 @@ class Jobs:
         visit.story["job"] = job.id
         if job.answer is not None:
             return _stored(job.answer)
-        if _poll_url(visit, job) is None:
+        if not _can_be_polled(visit, job):
             message = f"{visit.provider} has its job polled at another origin: {job.poll_path!a}"
             raise Refused(Refusal("poll_url_refused", message, payment=job.payment))
         prefer = preference(visit.request)
@@ -131,11 +141,11 @@ class Jobs:
                     "payment_outcome_unknown",
                 ):
                     raise
-                pace_s = _pace_s(())
+                pace_s = pace_between_s(())
                 continue
             if final:
                 return reply
-            pace_s = _pace_s(reply.headers)
+            pace_s = pace_between_s(reply.headers)
             last = reply if reply.status == ACCEPTED else last
         return last
 
@@ -146,6 +156,8 @@ class Jobs:
 
     async def _poll(self, visit: Visit, job: Memory) -> tuple[Reply, bool]:
         """Ask once, with the job's own payment, and say whether that was the end of it."""
+        if visit.lore.translates:
+            return await self._poll_translated(visit, job)
         payment = job.payment or ""
         wallet, url = visit.snapshot.wallet, _poll_url(visit, job) or ""
         stored = await self._ledger.live_hold(payment, TOO_LATE_S)
@@ -265,6 +277,18 @@ def _poll_url(visit: Visit, job: Memory) -> str | None:
     return url if same else None
 
 
+def _with_payment(reply: Reply, accepted: Reply) -> Reply:
+    """Have a submission's last answer tell of its payment as its first one did."""
+    paid = get(accepted.headers, _PAYMENT)
+    if paid is not None and get(reply.headers, _PAYMENT) is None:
+        reply.headers = (*reply.headers, (_PAYMENT.title(), paid))
+    return reply
+
+
+def _can_be_polled(visit: Visit, job: Memory) -> bool:
+    return visit.lore.translates or _poll_url(visit, job) is not None
+
+
 def _stored(answer: bytes) -> Reply:
     return Reply(OK, "OK", ((b"Content-Type", b"application/json"),), answer)
 
@@ -286,7 +310,7 @@ def _come_back(job: Memory) -> Reply:
     return reply
 
 
-def _pace_s(headers: Headers) -> float:
+def pace_between_s(headers: Headers) -> float:
     """How long to wait before the next poll.
 
     What the provider says, from a second up, else five with some jitter.

@@ -14,11 +14,12 @@ from typing import Final
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Reply
 from proxy.core.ledger import State
+from proxy.delivery import Delivered
 from proxy.payer import ERROR_CLASS
 from proxy.relay import Relay
 from proxy.shield import Shield
 from proxy.store import KeptAnswer, Ledger
-from proxy.unclaimed import Delivered, Unclaimed
+from proxy.unclaimed import Unclaimed
 from proxy.visit import Visit
 
 KEY_CHARS_MAX: Final = 255

@@ -5,7 +5,8 @@ belongs; every other one streams through unheld. It is read to its end before an
 past the limit the request is refused here.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,18 +21,27 @@ from proxy.payer import CALL_SCOPE
 from proxy.replies import json_answer
 from proxy.spool import Spool
 from proxy.store import Ledger
+from proxy.store.portraits import Portrait
 from proxy.visit import Snapshot, Visit
 
+VIDEOS: Final = "/v1/videos/generations"
 BODY_METHODS: Final = ("POST", "PUT", "PATCH")
 
 
 class Reception:
     """Turns requests into visits."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot], ledger: Ledger, spool_dir: Path) -> None:
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        ledger: Ledger,
+        spool_dir: Path,
+        named: Callable[[str], Awaitable[Portrait | Refusal]],
+    ) -> None:
         self._snapshot = snapshot
         self._ledger = ledger
         self._spool_dir = spool_dir
+        self._named = named
 
     async def receive(self, request: Request) -> Visit:
         """Find out where a request goes and under what; `Refused` if nowhere.
@@ -57,6 +67,7 @@ class Reception:
                 visit.spool = Spool(self._spool_dir)
                 await visit.spool.fill(request.body, snapshot.config.limits.body_bytes_max)
                 visit.fields = _fields(visit.spool)
+                await self._call_by_name(visit, visit.spool)
             decision = await self._decide(visit)
         except BaseException:
             visit.close()
@@ -77,6 +88,27 @@ class Reception:
             return True
         needs_fields = visit.config.auth is not None and request.method in BODY_METHODS
         return needs_fields or pays(visit.config, visit.route, request.method)
+
+    async def _call_by_name(self, visit: Visit, spool: Spool) -> None:
+        """Where a video names a portrait, put its id there, and its provider's usual model."""
+        fields = dict(visit.fields)
+        name = fields.pop("portrait", None)
+        if name is None or (visit.request.method, visit.request.path) != ("POST", VIDEOS):
+            return
+        if not isinstance(name, str) or "real_face_asset_id" in fields:
+            message = "portrait is a name, and stands in place of real_face_asset_id"
+            raise Refused(Refusal("bad_request", message))
+        portrait = await self._named(name)
+        if isinstance(portrait, Refusal):
+            raise Refused(portrait)
+        fields["real_face_asset_id"] = portrait.id
+        provider = visit.snapshot.config.providers.get(portrait.provider)
+        if provider is not None and provider.default_video_model is not None:
+            fields.setdefault("model", provider.default_video_model)
+        spool.close()
+        visit.spool = Spool.of(self._spool_dir, json.dumps(fields).encode())
+        visit.fields = fields
+        visit.story["portrait"] = portrait.id
 
     async def _decide(self, visit: Visit) -> Decision:
         header = get(visit.request.headers, b"farebox-provider")

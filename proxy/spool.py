@@ -36,6 +36,20 @@ class Spool:
         self._hash = hashlib.sha256()
         self._length = 0
 
+    @classmethod
+    def of(cls, directory: Path, data: bytes) -> Self:
+        """A body that is written here."""
+        spool = cls(directory)
+        spool._length = len(data)
+        spool._hash.update(data)
+        spool._memory += data
+        return spool
+
+    @property
+    def directory(self) -> Path:
+        """Where it spills to."""
+        return self._directory
+
     def __enter__(self) -> Self:
         return self
 

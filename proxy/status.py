@@ -17,7 +17,7 @@ from proxy.core.ledger import State
 from proxy.core.policy import all_limits
 from proxy.metrics import Metrics
 from proxy.reload import ReloadStatus
-from proxy.store import Ledger, LedgerUnavailableError, switch, views
+from proxy.store import Ledger, LedgerUnavailableError, portraits, switch, views
 from proxy.visit import Snapshot
 
 
@@ -139,7 +139,7 @@ class Status:
     async def portraits(self) -> dict[str, Any]:
         """The portraits and other assets that were enrolled through here."""
         with _telling():
-            return await self._ledger.read(views.portraits)
+            return await self._ledger.read(portraits.listed)
 
     async def pause(self, reason: str | None) -> dict[str, Any]:
         """How the kill switch stands, after turning it on where a reason is given."""

@@ -9,21 +9,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.core.http import Reply
-from proxy.payer import Purchase
+from proxy.delivery import Delivered
 from proxy.shield import result_of
-from proxy.store import Memory
 from proxy.visit import Visit
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """A reply, the payment behind it, and the paid job that it began, if there are such."""
-
-    reply: Reply
-    purchase: Purchase | None = None
-    job: Memory | None = None
-
 
 KEPT_S: Final = 600
 KEPT_MAX: Final = 256

@@ -4,21 +4,29 @@ Whoever tells a story about a call (`exchange`, `jobs`) passes a `Visit` along a
 it owns the spooled body and lets go of it when the call is over.
 """
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final
 
 from proxy.core.config import Config, ProviderConfig, RouteConfig
 from proxy.core.crossing import to_client
-from proxy.core.http import Headers, Request, get
+from proxy.core.http import Headers, Request, get, without
 from proxy.core.ledger import Limit
 from proxy.core.policy import limits, pays, scopes
 from proxy.core.routing import way_back
 from proxy.providers import LORE, Lore
+from proxy.providers.lore import NativeCall
 from proxy.spool import Spool
 from proxy.upstream import Answer
 from proxy.wallet import Wallet
+
+_OF_THE_BODY: Final = frozenset(
+    {b"content-type", b"content-encoding", b"content-length", b"accept-encoding", b"prefer"}
+)
+"""What speaks of the client's own body and answer, and not of a call made for it."""
 
 EMPTY_SHA256: Final = bytes.fromhex(
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -50,6 +58,8 @@ class Visit:
     fields: Mapping[str, Any]
     call_limits: tuple[Limit, ...] = ()
     story: dict[str, object] = field(default_factory=dict)
+    asked: "Visit | None" = None
+    """The request of the common shape on whose behalf this call is made, if it is."""
 
     @property
     def config(self) -> ProviderConfig:
@@ -80,6 +90,8 @@ class Visit:
     @property
     def fingerprint(self) -> bytes:
         """What makes two requests identical: client, provider, method, target, key and body."""
+        if self.asked is not None:
+            return self.asked.fingerprint
         request = self.request
         key = self.idempotency_key or ""
         words = (request.client or "", self.provider, request.method, request.target, key)
@@ -125,6 +137,33 @@ class Visit:
     def headers_for_client(self, answer: Answer) -> Headers:
         """The answer's headers as the client gets them."""
         return to_client(answer.headers, cookies=self.config.cookies, link=self.link)
+
+    def aside(self, call: NativeCall, spool_dir: Path) -> "Visit":
+        """A native call of the same provider, made on behalf of this one and under its caps."""
+        mine = (self.request.method, self.request.path)
+        if call.body is self.fields and (call.method, call.path) == mine:
+            return self
+        body = b"" if call.body is None else json.dumps(call.body).encode()
+        spool = Spool.of(spool_dir, body)
+        headers = without(self.request.headers, _OF_THE_BODY)
+        if body:
+            headers = (*headers, (b"Content-Type", b"application/json"))
+        request = replace(
+            self.request,
+            method=call.method,
+            path=call.path,
+            query=self.request.query if call.method == self.request.method == "POST" else None,
+            headers=headers,
+            body=spool,
+        )
+        return replace(
+            self,
+            request=request,
+            spool=spool,
+            fields=call.body or {},
+            story=self.story,
+            asked=self,
+        )
 
     def close(self) -> None:
         """Let go of the body."""

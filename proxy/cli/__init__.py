@@ -17,6 +17,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "sandbox": ("proxy.cli.sandbox:sandbox", "Serve miniature providers on this machine."),
     "status": ("proxy.cli.status:status", "Show caps, spending and the state of the daemon."),
     "payments": ("proxy.cli.payments:payments", "List, show, export or resolve payments."),
+    "jobs": ("proxy.cli.jobs:jobs", "List generations, or watch one until it is done."),
+    "quote": ("proxy.cli.quote:quote", "Show what a call would cost, without paying."),
     "payees": ("proxy.cli.payees:payees", "List, accept or forget whom providers have paid."),
     "wallet": ("proxy.cli.wallet:wallet", "Show the wallet's address, or unfreeze it."),
     "pause": ("proxy.cli.pause:pause", "Stop paying, until resumed."),

@@ -86,6 +86,3 @@ def _about_the_future(config: Config) -> Iterator[Problem]:
     message = "has no effect in this version"
     if config.public_url is not None:
         yield Problem("public_url", message)
-    for name, provider in config.providers.items():
-        if provider.extra_fields:
-            yield Problem(f"providers.{name}.extra_fields", message)

@@ -7,7 +7,7 @@ clip finished, so polls repeat the submission's header while it lives.
 
 from typing import Final
 
-from proxy.providers.lore import GivenOut, JsonObject, Lore
+from proxy.providers.lore import Enrolment, GivenOut, JsonObject, Likeness, Lore, NativeCall
 
 _JOBS: Final = "/v1/videos/generations"
 _ENROLMENTS: Final = ("/v1/portrait/enroll", "/v1/realface/enroll")
@@ -16,6 +16,8 @@ _SETTLED: Final = ("settled", "already_settled")
 
 class BlockRun(Lore):
     """What BlockRun documents."""
+
+    portrait_models = ("bytedance/seedance-2.0", "bytedance/seedance-2.0-fast")
 
     def starts_paid_job(self, method: str, path: str) -> bool:
         """Videos do; everything else is settled by its own answer."""
@@ -31,6 +33,19 @@ class BlockRun(Lore):
         if method == "POST" and path in _ENROLMENTS and isinstance(answer.get("asset_id"), str):
             return (GivenOut("asset", answer["asset_id"]),)
         return ()
+
+    def enrolment(self, wanted: Enrolment) -> NativeCall:
+        """The client's own body: its shape is this one. A verified person is a RealFace."""
+        return NativeCall("POST", _ENROLMENTS[wanted.group_id is not None], wanted.body)
+
+    def likeness(self, answer: JsonObject) -> Likeness | None:
+        """An enrolment's answer: it is there at once."""
+        id_ = _text(answer.get("asset_id"))
+        return Likeness(id_, "active", _text(answer.get("group_id")) or None) if id_ else None
+
+    def wallet_list(self, what: str, address: str) -> NativeCall:
+        """Free, and 20 an hour for both lists together."""
+        return NativeCall("GET", f"/v1/wallet/{address}/{what}")
 
     def settled_tx(self, answer: JsonObject) -> str | None:
         """Enrolments say `settlement: {success, tx_hash}`, finished jobs `payment.

@@ -3,10 +3,14 @@
 With the answers of one about which nothing is known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
+
+from proxy.core.errors import Refusal
+from proxy.core.videos import JOBS, VideoProgress, VideoRequest, segment
+from proxy.providers.answers import common_progress
 
 JsonObject = Mapping[str, Any]
 
@@ -31,8 +35,48 @@ class GivenOut:
     poll_url: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class NativeCall:
+    """A provider's own call, written by the daemon. `path` is percent-encoded."""
+
+    method: str
+    path: str
+    body: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What a client wants enrolled; a group is a verified person's.
+
+    `body` is all that it sent, for a kind whose own shape that is.
+    """
+
+    name: str
+    image_url: str
+    body: JsonObject
+    group_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """What an answer says of one portrait: its id, and `processing`, `active` or `failed`."""
+
+    id: str
+    status: str
+    group_id: str | None = None
+
+
 class Lore:
     """What is known of a kind; each kind overrides what it documents."""
+
+    translates: ClassVar[bool] = False
+    """Whether the common shape has to be written anew for it."""
+
+    passing_statuses: ClassVar[frozenset[int]] = frozenset({408, 425, 429, *range(500, 600)})
+    """Answers to a poll after which one asks again."""
+
+    portrait_models: ClassVar[tuple[str, ...]] = ()
+    """The models that take a portrait; a kind that has none enrols none."""
 
     def model_of(self, method: str, path: str, fields: JsonObject) -> str | None:
         """The model that a call would run, for the price table."""
@@ -59,6 +103,54 @@ class Lore:
     def job_status(self, http_status: int) -> JobStatus:
         """How far a polled job is."""
         return JobStatus.RUNNING if http_status in (202, 429, 504) else JobStatus.FINAL
+
+    def video_call(
+        self, request: VideoRequest, extra: Collection[str]
+    ) -> NativeCall | Refusal | None:
+        """The call that submits a video; None for a kind that speaks the common shape itself.
+
+        `extra` are the undocumented fields that the config allows.
+        """
+        return None
+
+    def video_poll(self, job: str) -> NativeCall:
+        """The call that asks how far a video is."""
+        return NativeCall("GET", f"{JOBS}/{segment(job)}")
+
+    def video_result(self, job: str) -> NativeCall | None:
+        """The call that fetches what came of a video, where its status does not say it."""
+        return None
+
+    def video_progress(self, http_status: int, answer: JsonObject) -> VideoProgress | None:
+        """How far a video is; None for an answer that does not say it."""
+        return common_progress(http_status, answer)
+
+    def video_outcome(self, http_status: int, answer: JsonObject) -> VideoProgress:
+        """What came of a video, by the answer to `video_result`.
+
+        In progress where that answer is no outcome: ask again.
+        """
+        return common_progress(http_status, answer) or VideoProgress("in_progress")
+
+    def enrolment(self, wanted: Enrolment) -> NativeCall | Refusal | None:
+        """The call that enrols a portrait; None where none does."""
+        return None
+
+    def portrait_poll(self, id_: str) -> NativeCall | None:
+        """The call that says how far a portrait is; None where none does."""
+        return None
+
+    def portrait_removal(self, id_: str) -> NativeCall | None:
+        """The call that deletes a portrait; None where none does."""
+        return None
+
+    def likeness(self, answer: JsonObject) -> Likeness | None:
+        """The portrait that an enrolment or a poll answers with."""
+        return None
+
+    def wallet_list(self, what: str, address: str) -> NativeCall | None:
+        """The call that lists what a wallet enrolled: its `portraits` or its `realfaces`."""
+        return None
 
 
 NO_LORE = Lore()

@@ -18,7 +18,7 @@ from proxy.core.clock import Clocks, SteadyClock
 from proxy.core.errors import Refusal
 from proxy.core.ledger import WINDOWS, Evidence, Limit, State
 from proxy.core.money import Usd
-from proxy.store import keyed, memory, onchain, retention, schema, sums, switch, views
+from proxy.store import keyed, memory, onchain, portraits, retention, schema, sums, switch, views
 from proxy.store.records import (
     ForeignUse,
     Hold,
@@ -222,6 +222,7 @@ def _open(path: Path, clocks: Clocks) -> tuple[sqlite3.Connection, SteadyClock]:
         clock = steady_clock(connection, clocks)
         connection.execute("BEGIN IMMEDIATE")
         recover(connection, clock.now())
+        portraits.free(connection)
         write_anchor(connection, clock.anchor)
         connection.execute("COMMIT")
         schema.sync_names(path.parent)

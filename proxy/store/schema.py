@@ -246,6 +246,25 @@ CREATE TRIGGER hold_moved AFTER UPDATE OF state ON hold WHEN old.state <> new.st
 END;
 CREATE INDEX memory_by_payment ON memory (payment);
 CREATE INDEX memory_by_age ON memory (kind, created_at);
+
+-- Portraits that were enrolled through here, and what a client calls them. A name is reserved by a
+-- row that is 'enrolling' and has no id of the provider's yet; one that is deleted stays, nameless,
+-- so that its id is not taken for a portrait that was never entered.
+CREATE TABLE portrait (
+  provider   TEXT NOT NULL,
+  id         TEXT NOT NULL,
+  name       TEXT UNIQUE COLLATE NOCASE,
+  kind       TEXT CHECK (kind IN ('virtual', 'real')),
+  group_id   TEXT,
+  status     TEXT NOT NULL CHECK (
+    status IN ('enrolling', 'processing', 'active', 'failed', 'unknown', 'deleted')
+  ),
+  image_url  TEXT,
+  created_at INTEGER NOT NULL,
+  models     TEXT NOT NULL DEFAULT '[]',
+  request    BLOB NOT NULL DEFAULT x'', -- what enrolled it, to know it when it is sent again
+  PRIMARY KEY (provider, id)
+) STRICT;
 """
 
 MIGRATIONS: Final = (_V1, _V2)

@@ -88,18 +88,6 @@ def _result(answer: bytes | None) -> dict[str, Any]:
         return {}
 
 
-def portraits(db: sqlite3.Connection, *, limit: int = 1000) -> dict[str, Any]:
-    """The assets that were enrolled through here: `{"portraits": [{id, provider, created_at}]}`."""
-    rows = db.execute(
-        "SELECT id, provider, created_at FROM memory WHERE kind = 'asset'"
-        " ORDER BY created_at DESC LIMIT ?",
-        (limit,),
-    )
-    return {
-        "portraits": [dict(zip(("id", "provider", "created_at"), row, strict=True)) for row in rows]
-    }
-
-
 def caps(db: sqlite3.Connection, limits: tuple[Limit, ...], now: int) -> list[dict[str, str]]:
     """How full each limit is: `[{scope, window, limit, settled, live, free}]`, in dollars.
 

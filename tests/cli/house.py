@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import socket
 import sqlite3
 import subprocess
@@ -52,9 +53,9 @@ class House:
         """Where the ledger is."""
         return self.directory / "state"
 
-    def run(self, *words: str) -> "Said":
+    def run(self, *words: str, **environment: str) -> "Said":
         """Run `farebox` with some words, on this config; no secret may come out."""
-        said = farebox(*words, config=self.config, home=self.directory)
+        said = farebox(*words, config=self.config, home=self.directory, **environment)
         assert KEY not in said.out + said.err
         assert API_KEY not in said.out + said.err
         return said
@@ -94,9 +95,9 @@ class House:
         self.config.write_text(text.replace(old, new))
 
     @asynccontextmanager
-    async def daemon(self) -> AsyncIterator["Daemon"]:
+    async def daemon(self, options: SandboxOptions | None = None) -> AsyncIterator["Daemon"]:
         """The daemon on this config, with the sandbox's BlockRun as its provider."""
-        async with sandbox(SandboxOptions()) as town, aiohttp.ClientSession() as client:
+        async with sandbox(options) as town, aiohttp.ClientSession() as client:
             self.edit("http://127.0.0.1:9/api", town.blockrun_url)
             self.edit("{env: CANARY}", "{file: wallet.key}")
             async with running(self.config):
@@ -112,7 +113,8 @@ class Daemon:
 
     async def buy(self) -> tuple[int, str]:
         """Buy something for some cents: the status, and the code of a refusal."""
-        async with self.client.post(self.url, json=PORTRAIT) as answer:
+        fresh = PORTRAIT | {"name": secrets.token_hex(8)}
+        async with self.client.post(self.url, json=fresh) as answer:
             said = await answer.json()
             return answer.status, said["error"]["code"] if "error" in said else ""
 
@@ -143,12 +145,12 @@ class Entry:
     path: str = "/v1/portrait/enroll"
 
 
-def farebox(*words: str, config: Path | None = None, home: Path) -> Said:
-    """Run `farebox` to its end."""
+def farebox(*words: str, config: Path | None = None, home: Path, **environment: str) -> Said:
+    """Run `farebox` to its end, with more in its environment than is usual."""
     done = subprocess.run(
         command(*words, config=config),
         cwd=ROOT,
-        env=clean_environment(home),
+        env=clean_environment(home) | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from proxy import jobs
 from tests.exchange.conftest import House, Open, house, write_config
 from tests.exchange.provider import Got, Provider, Script, asks, challenge, response
 
@@ -380,3 +381,48 @@ async def test_a_compressed_submission_is_remembered(open_house: Open) -> None:
         polls = [got for got in provider.got if got.line.startswith("GET")]
         assert [poll.header("Accept-Encoding") for poll in polls] == [None]
         assert (await at.payments())[0]["state"] == "settled"
+
+
+async def test_a_hundred_polls_are_one_payment(
+    open_house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of an hour of polling, in quick motion: limits, faults and breaks among the 202s.
+
+    One authorization all the time, and at every poll the exposure is one price.
+    """
+    monkeypatch.setattr(jobs, "PACE_S", 0.005)
+    polls = 0
+    exposures: set[float] = set()
+    running = response("202 Accepted", ("Content-Type", "application/json"), body=b"{}")
+    odd = {7: response("429 Wait"), 30: response("504 Slow"), 60: b""}
+
+    async def script(got: Got, writer: asyncio.StreamWriter) -> None:
+        nonlocal polls
+        if got.payment is None:
+            writer.write(asks())
+            return
+        if got.line.startswith("POST"):
+            writer.write(accepted().replace(b"Retry-After: 1\r\n", b""))
+            return
+        polls += 1
+        exposures.add(await _exposure(at))
+        said = CLIP if polls > 100 else odd.get(polls, running)
+        writer.write(said)
+        if not said:
+            writer.transport.abort()
+
+    async with Provider(script) as provider:
+        at = await open_house(**parts(provider.url), caps={"per_request": "1", "day": "0.01"})
+        assert await submit(at, prefer=None) == (200, DONE)
+        assert len({got.header("PAYMENT-SIGNATURE") for got in provider.paid}) == 1
+        assert len(provider.paid) > 100
+        (payment,) = await at.payments()
+        assert (payment["state"], len(payment["authorizations"])) == ("settled", 1)
+    assert exposures == {0.01}
+
+
+async def _exposure(at: House) -> float:
+    async with at.client.get(f"{at.url}/metrics") as answer:
+        text = await answer.text()
+    (line,) = [line for line in text.splitlines() if line.startswith("farebox_exposure_usd ")]
+    return float(line.split()[1])

@@ -96,16 +96,17 @@ async def test_restart(sell: Sell, tmp_path: Path) -> None:
     await ask(opened)
     await ask(opened, key="lost")
     await opened.daemon.stop()
-    async with house(_taken_over(opened.config, tmp_path / "again")) as again:
+    async with house(taken_over(opened.config, tmp_path / "again")) as again:
         assert (await ask(again))[:2] == (200, b"the goods")
         assert (await ask(again, key="lost"))[2] == "payment_pending"
     assert len(nonces(provider)) == 2
 
 
-def _taken_over(config: Path, home: Path) -> Path:
+def taken_over(config: Path, home: Path) -> Path:
     """Give the state, as it is on the disk, to another daemon."""
     document = json.loads(config.read_text())
     shutil.copytree(document["state_dir"], home / "state")
+    shutil.copy2(config.with_name("provider.key"), home)
     document |= {"state_dir": str(home / "state"), "listen": f"127.0.0.1:{free_port()}"}
     path = home / config.name
     path.write_text(json.dumps(document))

@@ -23,6 +23,7 @@ TABLES = {
     "chain_cursor",
     "foreign_use",
     "quote",
+    "portrait",
     "keyed",
     "clock",
     "tally",

@@ -212,18 +212,6 @@ class TestMemory:
         assert row["job"] == "a"
         assert len((await books.ledger.read(lambda db: views.jobs(db, limit=2)))["jobs"]) == 2
 
-    async def test_portraits_page(self, books: Books) -> None:
-        """The assets, newest first."""
-        await books.ledger.remember([Memory("ta_1", "asset", "s"), Memory("j", "job", "s")])
-        books.clock.now += 1
-        await books.ledger.remember([Memory("ta_2", "asset", "t")])
-        assert await books.ledger.read(views.portraits) == {
-            "portraits": [
-                {"id": "ta_2", "provider": "t", "created_at": START + 1},
-                {"id": "ta_1", "provider": "s", "created_at": START},
-            ]
-        }
-
 
 class TestPause:
     """The kill switch."""

@@ -1,0 +1,250 @@
+"""`farebox jobs`: generations that outlive their request, listed from the ledger, or watched.
+
+The daemon asks a provider after a job only while somebody waits for it. To watch is to wait: each
+look is a GET of the job, at the pace that its answer sets, and who stops looking loses nothing.
+"""
+
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Final, TextIO
+from urllib.parse import quote
+
+import click
+
+from proxy.cli.books import reading
+from proxy.cli.common import FAULT, FINE, REFUSED, Failure, Settings, emit, end, load, options
+from proxy.cli.groups import DefaultGroup
+from proxy.cli.layout import local_time, printable, table
+from proxy.cli.talk import Answer, Daemon, find_daemon, token_option
+from proxy.store import views
+
+if TYPE_CHECKING:
+    from proxy.configfile import Loaded
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+PACE_S: Final = 5
+PACE_S_MAX: Final = 900
+"""The pace where no `Retry-After` sets one, and the slowest that one can set."""
+
+TICK_S: Final = 0.2
+"""How often the line on a terminal is drawn anew."""
+
+TROUBLES_MAX: Final = 120
+"""After so many looks in a row that brought nothing, ten minutes of them, a person should know."""
+
+_DONE: Final = 200
+_RUNNING: Final = 202
+_PASSING_STATUSES: Final = (429, 504)
+_PASSING_CODES: Final = ("upstream_unreachable", "upstream_timeout", "payment_outcome_unknown")
+"""What a look may meet that says nothing about the job; the daemon, waiting, goes on as well."""
+
+_FINAL_STATES: Final = ("completed", "failed")
+
+
+@click.group(cls=DefaultGroup, default="list")
+def jobs() -> None:
+    """List generations (the default), or watch one until it is done."""
+
+
+@jobs.command("list")
+@click.option(
+    "--limit", type=click.IntRange(1, views.PAGE_MAX), default=50, show_default=True, help="A page."
+)
+@options
+def list_(settings: Settings, limit: int) -> None:
+    """List jobs, newest first, with and without a running daemon; nobody is asked after them."""
+    with reading(load(settings).state_dir) as db:
+        found = views.jobs(db, limit=limit)
+    emit(settings, found, _as_text(found["jobs"]))
+
+
+@jobs.command()
+@click.argument("id_", metavar="[ID]", required=False)
+@token_option
+@options
+def watch(settings: Settings, id_: str | None, token: str | None) -> None:
+    """Watch a job until it is done; without an ID, the newest one that is not.
+
+    Watching is what makes the daemon poll: it asks the provider only while somebody waits, and what
+    is paid for when the job is done is paid for then. Ctrl-C ends the watching and not the job,
+    which stays claimable.
+
+    Exit codes: 0 it is completed, 1 it failed or there is no daemon, 3 a cap is in the way of
+    paying for it anew, 130 Ctrl-C.
+    """
+    loaded = load(settings)
+    job = _job(loaded, id_)
+    daemon = find_daemon(loaded, token)
+    try:
+        with _line(settings, job) as line:
+            answer = _watched(daemon, job, line)
+    except Failure as problem:
+        raise Failure(f"{problem.message}\n{_claimable(job)}", problem.exit_code) from None
+    except KeyboardInterrupt:
+        click.echo(f"Stopped watching. {_claimable(job)}", err=True)
+        end(INTERRUPTED)
+    state = answer.fields.get("status")
+    emit(settings, {**job, "state": state, "result": answer.fields}, _outcome(job, answer))
+    end(FINE if state == "completed" else FAULT)
+
+
+def _as_text(found: list[dict[str, Any]]) -> str:
+    if not found:
+        return "No jobs yet."
+    return table(("ID", "WHEN", "PROVIDER", "MODEL", "STATE", "PAYMENT"), map(_row, found))
+
+
+def _row(job: Mapping[str, Any]) -> tuple[str, ...]:
+    when, payment = local_time(job["created_at"]), job.get("payment", "")
+    return job["id"], when, job["provider"], job["model"], _state(job), payment
+
+
+def _state(job: Mapping[str, Any]) -> str:
+    """The last known state, in the provider's word; before the first look there is none."""
+    return job.get("state") or "not asked yet"
+
+
+def _job(loaded: "Loaded", id_: str | None) -> dict[str, Any]:
+    """What the ledger knows of a job; of one that is not in it the daemon may know more."""
+    with reading(loaded.state_dir) as db:
+        every = views.jobs(db, limit=views.PAGE_MAX)["jobs"]
+    wanted = (job for job in every if (job["id"] == id_ if id_ else _is_open(job)))
+    found: dict[str, Any] | None = next(wanted, {"id": id_} if id_ else None)
+    if found is None:
+        raise Failure("there is nothing to watch: no job is unfinished (`farebox jobs` lists all)")
+    return found
+
+
+def _is_open(job: Mapping[str, Any]) -> bool:
+    return "result" not in job and job["state"] not in _FINAL_STATES
+
+
+def _watched(daemon: Daemon, job: Mapping[str, Any], line: "Line") -> Answer:
+    """Look again and again until the job is done: its final answer."""
+    target = f"/v1/videos/generations/{quote(job['id'], safe='')}"
+    headers = {"Farebox-Provider": job["provider"]} if "provider" in job else {}
+    state, troubles = _state(job), 0
+    line.show(state)
+    while True:
+        answer = daemon.ask("GET", target, headers)
+        if answer.status == _DONE:
+            return answer
+        if answer.status == _RUNNING:
+            state, troubles = str(answer.fields.get("status") or state), 0
+            news = state
+        elif _is_passing(answer) and troubles < TROUBLES_MAX:
+            troubles += 1
+            news = f"{state} ({answer.code or answer.message}; it is asked again)"
+        else:
+            raise _refused(answer)
+        _wait(line, news, _pace_s(answer))
+
+
+def _is_passing(answer: Answer) -> bool:
+    if answer.code:
+        return answer.code in _PASSING_CODES
+    return answer.status in _PASSING_STATUSES
+
+
+def _refused(answer: Answer) -> Failure:
+    """Why there is no more to be heard: a refusal of the daemon's, or a provider's own error."""
+    who = f"{answer.code}: " if answer.code else f"the provider answers {answer.status}: "
+    return Failure(
+        who + printable(answer.message), REFUSED if answer.code.startswith("cap_") else FAULT
+    )
+
+
+def _pace_s(answer: Answer) -> float:
+    said = answer.headers.get("Retry-After", "").strip()
+    if said.isascii() and said.isdigit():
+        return max(1, min(int(said[:9]), PACE_S_MAX))
+    return PACE_S
+
+
+def _wait(line: "Line", news: str, wait_s: float) -> None:
+    until = time.monotonic() + wait_s
+    while (left_s := until - time.monotonic()) > 0:
+        line.show(news)
+        time.sleep(min(left_s, TICK_S))
+
+
+@dataclass(slots=True)
+class Line:
+    """What is known of the job: drawn in place on a terminal, elsewhere told when it is new.
+
+    Without a stream it keeps quiet. `since` is when the job began, by the clock on the wall.
+    """
+
+    id: str
+    since: float
+    stream: TextIO | None
+    frames: Iterator[str]
+    told: str = ""
+
+    def show(self, news: str) -> None:
+        """Show what is known by now."""
+        if self.stream is None:
+            return
+        text = f"{printable(self.id)}  {printable(news)}  {_age(self.since)}"
+        if self.stream.isatty():
+            self._draw(f"{next(self.frames)} {text}")
+        elif news != self.told:
+            self.stream.write(f"{text}\n")
+            self.stream.flush()
+        self.told = news
+
+    def wipe(self) -> None:
+        """Clear the line off a terminal: what comes next begins where it began."""
+        if self.told and self.stream is not None and self.stream.isatty():
+            self._draw("", end="\r")
+
+    def _draw(self, text: str, end: str = "") -> None:
+        """Write over the line; one that is as wide as the terminal would break."""
+        width = shutil.get_terminal_size().columns - 1
+        assert self.stream is not None  # noqa: S101 - both callers have looked
+        self.stream.write(f"\r{text[:width].ljust(width)}{end}")
+        self.stream.flush()
+
+
+@contextmanager
+def _line(settings: Settings, job: Mapping[str, Any]) -> Iterator[Line]:
+    """People watch on stdout; for programs that is kept for the end, and a terminal may look on."""
+    stream: TextIO | None = sys.stdout
+    if settings.json:
+        stream = sys.stderr if sys.stderr.isatty() else None
+    line = Line(job["id"], job.get("created_at", time.time()), stream, cycle("|/-\\"))
+    try:
+        yield line
+    finally:
+        line.wipe()
+
+
+def _outcome(job: Mapping[str, Any], answer: Answer) -> str:
+    """How it ended: where the clips are, or why there is none."""
+    fields = answer.fields
+    lines = [f"{job['id']} {fields.get('status') or 'ended, and does not say how'}"]
+    if "error" in fields:
+        lines[0] += f": {answer.message}"
+    clips = fields.get("data")
+    if isinstance(clips, list):
+        lines += [f"  {clip['url']}" for clip in clips if isinstance(clip, dict) and "url" in clip]
+    if "payment" in job:
+        lines.append(f"  farebox payments show {job['payment']}")
+    return "\n".join(map(printable, lines))
+
+
+def _claimable(job: Mapping[str, Any]) -> str:
+    return f"The job stays claimable: farebox jobs watch {printable(shlex.quote(job['id']))}"
+
+
+def _age(since: float) -> str:
+    return str(timedelta(seconds=max(0, int(time.time() - since))))

@@ -1,0 +1,124 @@
+"""An enrolment in the common shape: what a client asks for, and what it is told."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from proxy.core.errors import Refusal, Refused
+from proxy.core.http import Headers, Reply, get
+from proxy.providers.lore import Enrolment, JsonObject, Likeness, Lore
+from proxy.replies import json_reply
+from proxy.store.portraits import PROCESSING, SETTLED, Portrait
+from proxy.visit import Visit
+
+NAME_CHARS_MAX: Final = 64
+"""BlockRun's limit, for all."""
+COME_BACK_S: Final = 5
+
+_FIELDS: Final = ("name", "image_url", "group_id", "model")
+"""`model` is taken because it may say which provider is meant."""
+_PASSED_ON: Final = ((b"farebox-payment", b"Farebox-Payment"),)
+
+
+def read_enrolment(fields: JsonObject, *, strict: bool) -> Enrolment | Refusal:
+    """Read a body of the common shape.
+
+    Where it is to be written anew (`strict`) a field that would be lost on the way is refused.
+    """
+    unknown = next((key for key in fields if key not in _FIELDS), None)
+    if "session" in fields:  # unread, a person would be paid for as nobody
+        return Refusal(
+            "field_not_supported", "session is not taken here: name the group_id of its person"
+        )
+    if strict and unknown is not None:
+        known = ", ".join(_FIELDS)
+        message = f"{unknown[:NAME_CHARS_MAX]!a} cannot be passed on: known are {known}"
+        return Refusal("field_not_supported", message)
+    name, image_url, group_id = (fields.get(key) for key in ("name", "image_url", "group_id"))
+    if not _is_text(name) or len(str(name)) > NAME_CHARS_MAX:
+        message = f"name is what the portrait is to be called: 1 to {NAME_CHARS_MAX} characters"
+        return Refusal("bad_request", message)
+    if not _is_text(image_url) or not str(image_url).lower().startswith(("https://", "http://")):
+        return Refusal("bad_request", "image_url is the http(s) URL of the picture to enrol")
+    if group_id is not None and not _is_text(group_id):
+        return Refusal("bad_request", "group_id is the id of a verified person's group")
+    group = None if group_id is None else str(group_id)
+    return Enrolment(str(name), str(image_url), fields, group)
+
+
+def enrolled(portrait: Portrait, response: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a client hears of its enrolment, as BlockRun would say it."""
+    group = {} if portrait.group_id is None else {"group_id": portrait.group_id}
+    how = f'Pass "portrait": "{portrait.name}" on a video request; natively it is {portrait.id}.'
+    usage = {"compatible_models": list(portrait.models), "how_to_use": how}
+    said = {} if response is None else {"provider_response": dict(response)}
+    return {
+        "object": "realface" if portrait.kind == "real" else "virtual_portrait",
+        "asset_id": portrait.id,
+        **group,
+        "name": portrait.name,
+        "image_url": portrait.image_url,
+        "status": portrait.status,
+        "provider": portrait.provider,
+        "usage": usage,
+        **said,
+    }
+
+
+def enrolment_reply(
+    portrait: Portrait, response: Mapping[str, Any] | None, headers: Headers = ()
+) -> Reply:
+    """200 for one that is done with, ready or failed; 202 while it is not.
+
+    Of `headers`, an answer's before this one, the payment is told again.
+    """
+    running = portrait.status == PROCESSING
+    reply = json_reply(202 if running else 200, enrolled(portrait, response))
+    again = ((b"Retry-After", b"%d" % COME_BACK_S),) if running else ()
+    told = tuple(
+        (name, value) for key, name in _PASSED_ON if (value := get(headers, key)) is not None
+    )
+    reply.headers = (*reply.headers, *again, *told)
+    return reply
+
+
+def enrolled_before(visit: Visit, standing: Portrait) -> Reply:
+    """The answer under a key that enrolled it; any other request finds the name taken."""
+    mine = visit.idempotency_key is not None and standing.request == visit.fingerprint
+    if mine and standing.id:
+        return enrolment_reply(standing, None)
+    what = f"it is {standing.id} at" if standing.id else "it is being enrolled at"
+    message = f"the name {standing.name!a} is taken: {what} {standing.provider}; nothing was paid"
+    raise Refused(Refusal("portrait_name_taken", message))
+
+
+def portrait_of(visit: Visit, wanted: Enrolment, found: Likeness, answer: JsonObject) -> Portrait:
+    """The portrait that an enrolment's answer gives out."""
+    return Portrait(
+        provider=visit.provider,
+        id=found.id,
+        name=wanted.name,
+        kind="virtual" if wanted.group_id is None else "real",
+        group_id=wanted.group_id or found.group_id,
+        status=status_of(found, PROCESSING),
+        image_url=wanted.image_url,
+        models=_models(visit.lore, answer),
+        request=visit.fingerprint,
+    )
+
+
+def status_of(found: Likeness, last: str) -> str:
+    """A provider's word for a status; one that nobody knows says nothing."""
+    return found.status if found.status in (PROCESSING, *SETTLED) else last
+
+
+def _models(lore: Lore, answer: JsonObject) -> tuple[str, ...]:
+    """The models that an answer says take the portrait, else those that the kind documents."""
+    usage: Any = answer.get("usage")
+    named = usage.get("compatible_models") if isinstance(usage, dict) else None
+    found = [each for each in named if isinstance(each, str)] if isinstance(named, list) else []
+    return tuple(found) or lore.portrait_models
+
+
+def _is_text(value: object) -> bool:
+    """Whether something can be written down and shown: lone surrogates and controls cannot."""
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()

@@ -1,0 +1,116 @@
+"""A video in the common shape, made by a provider that has a shape of its own.
+
+The submission is written anew as the provider's native call and made as any such call is: its price
+counted, its id remembered before the client hears of it. What comes back is BlockRun's shape, with
+the provider's own answer under one key. A job made so, or by a native call, is asked after through
+the common path for as long as its provider knows it.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any, Final
+
+from proxy.core.errors import Refusal, Refused
+from proxy.core.http import Headers, Reply, get
+from proxy.core.videos import VideoProgress, VideoRequest, accepted, finished, read_video
+from proxy.delivery import Delivered
+from proxy.media.performing import Perform, Performed
+from proxy.providers.lore import NativeCall
+from proxy.store import Ledger, Memory
+from proxy.visit import Visit
+
+PATH: Final = "/v1/videos/generations"
+_SUCCESS: Final = range(200, 300)
+_PASSED_ON: Final = (b"retry-after", b"farebox-payment")
+
+
+class Videos:
+    """Submits and polls videos of providers that do not speak the common shape."""
+
+    def __init__(self, ledger: Ledger, perform: Perform) -> None:
+        self._ledger = ledger
+        self._perform = perform
+
+    def native(self, visit: Visit) -> NativeCall | None:
+        """The native call that a request of the common shape stands for; None if it is none.
+
+        Refused for what the provider's own call cannot express.
+        """
+        request = visit.request
+        if request.method != "POST" or request.path != PATH or not visit.lore.translates:
+            return None
+        video = read_video(visit.fields)
+        if isinstance(video, Refusal):
+            raise Refused(video)
+        call = visit.lore.video_call(_with_model(video, visit), visit.config.extra_fields)
+        if isinstance(call, Refusal):
+            raise Refused(call)
+        return call
+
+    async def submit(self, visit: Visit, call: NativeCall) -> Delivered:
+        """Make the call, and answer 202 with the job, or with the provider's own refusal."""
+        done = await self._perform(visit, call)
+        given = visit.lore.given_out(call.method, call.path, call.body or {}, done.fields)
+        jobs = [each for each in given if each.kind == "job"]
+        if done.status not in _SUCCESS or not jobs:
+            return Delivered(done.reply, done.purchase)
+        job = Memory(jobs[0].id, "job", visit.provider, jobs[0].model, jobs[0].poll_url)
+        progress = visit.lore.video_progress(done.status, done.fields)
+        document = accepted(
+            job.id,
+            job.model,
+            progress or VideoProgress("queued"),
+            visit.provider,
+            done.fields,
+            read_duration_s(visit),
+        )
+        visit.story["job"] = job.id
+        return Delivered(_reply(202, document, done.reply.headers), done.purchase, job)
+
+    async def poll(self, visit: Visit, job: Memory) -> tuple[Reply, bool]:
+        """Ask after a job once, and say whether that was the end of it."""
+        done = await self._perform(visit, visit.lore.video_poll(job.id))
+        progress = visit.lore.video_progress(done.status, done.fields)
+        if progress is None:
+            return self._no_news(visit, job, done)
+        if progress.status in ("queued", "in_progress"):
+            await self._ledger.remember([replace(job, state=progress.status)])
+            document = accepted(job.id, job.model, progress, visit.provider, done.fields, None)
+            return _reply(202, document, done.reply.headers), False
+        result = visit.lore.video_result(job.id)
+        if result is not None:
+            done = await self._perform(visit, result)
+            progress = progress.concluded(visit.lore.video_outcome(done.status, done.fields))
+            if done.status in visit.lore.passing_statuses or not progress.is_final:
+                return self._no_news(visit, job, done)
+        document = finished(job.id, job.model, progress, visit.provider, done.fields)
+        reply = _reply(200, document, ())
+        kept = reply.body if isinstance(reply.body, bytes) else None
+        await self._ledger.remember([replace(job, state=progress.status, answer=kept)])
+        return reply, True
+
+    def _no_news(self, visit: Visit, job: Memory, done: Performed) -> tuple[Reply, bool]:
+        """What is no state of the job: a limit or a fault to come back after, or a plain no."""
+        if done.status not in visit.lore.passing_statuses:
+            return done.reply, True
+        progress = VideoProgress("queued" if job.state in ("", "queued") else "in_progress")
+        document = accepted(job.id, job.model, progress, visit.provider, done.fields, None)
+        return _reply(202, document, done.reply.headers), False
+
+
+def read_duration_s(visit: Visit) -> int | None:
+    """How long a clip a request asks for, where it says so."""
+    value = visit.fields.get("duration_seconds")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _with_model(video: VideoRequest, visit: Visit) -> VideoRequest:
+    return video if video.model else replace(video, model=visit.config.default_video_model)
+
+
+def _reply(status: int, document: dict[str, Any], headers: Headers) -> Reply:
+    body = json.dumps(document).encode()
+    passed = [(name, value) for name in _PASSED_ON if (value := get(headers, name)) is not None]
+    own = ((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body)))
+    named = tuple((name.title(), value) for name, value in passed)
+    return Reply(status, "", (*own, *named), body)

@@ -1,0 +1,1 @@
+"""Videos and portraits in one shape."""
