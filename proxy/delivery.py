@@ -7,15 +7,18 @@ remembered before the client hears of it.
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
+
 from proxy.core.http import Reply, get
 from proxy.core.links import ANSWER_BYTES_MAX
 from proxy.payer import Payer, Purchase
 from proxy.relay import streamed, whole
 from proxy.replies import broken, json_answer, plain_body
-from proxy.store import Ledger, Memory
+from proxy.store import Ledger, LedgerUnavailableError, Memory
 from proxy.upstream import Answer, BrokenError
 from proxy.visit import Visit
 
+_log = structlog.get_logger()
 _SUCCESS: Final = range(200, 300)
 
 
@@ -81,7 +84,13 @@ class Delivery:
         ]
         if not memories:
             return None
-        await self._ledger.remember(memories)
+        try:
+            await self._ledger.remember(memories)
+        except LedgerUnavailableError as problem:
+            # It may be paid for: the client gets its answer, and with it the only copy of the ids.
+            ids = [memory.id for memory in memories]
+            _log.error("ids_not_remembered", ids=ids, provider=visit.provider, problem=str(problem))
+            return None
         if purchase is None or not purchase.signed:
             return None
         return next((memory for memory in memories if memory.kind == "job"), None)

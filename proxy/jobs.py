@@ -20,6 +20,8 @@ from random import SystemRandom
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+import structlog
+
 from proxy.carrier import Carrier
 from proxy.challenges import read_terms
 from proxy.checkout import TOO_LATE_S
@@ -32,7 +34,7 @@ from proxy.providers import JobStatus
 from proxy.relay import Relay, streamed, whole
 from proxy.replies import broken, json_answer, json_reply, plain_body, unreachable
 from proxy.shield import Shield, result_of
-from proxy.store import Ledger, Memory
+from proxy.store import Ledger, LedgerUnavailableError, Memory
 from proxy.upstream import Answer, BrokenError, NeverSentError
 from proxy.visit import Visit
 
@@ -42,6 +44,7 @@ WAIT_S: Final = 900
 OK: Final = 200
 PACE_S: Final = 5.0
 JITTER: Final = 0.2
+_log = structlog.get_logger()
 _PAYMENT: Final = b"farebox-payment"
 _WAIT = re.compile(r"wait=([0-9]{1,6})", re.ASCII)
 _random = SystemRandom()
@@ -255,10 +258,17 @@ class Jobs:
         reply = whole(visit, answer, body, purchase)
         state = fields.get("status")
         kept = rewrite_links(plain, visit.link) if plain and answer.status == OK else None
-        await self._ledger.remember(
-            [replace(job, state=state if isinstance(state, str) else "", answer=kept)]
-        )
+        news = replace(job, state=state if isinstance(state, str) else "", answer=kept)
+        await note(self._ledger, news)
         return reply, not running
+
+
+async def note(ledger: Ledger, job: Memory) -> None:
+    """Write down how far a job is; a ledger that cannot be written costs nobody the answer."""
+    try:
+        await ledger.remember([job])
+    except LedgerUnavailableError as problem:
+        _log.error("job_not_noted", job=job.id, state=job.state, problem=str(problem))
 
 
 def _poll_url(visit: Visit, job: Memory) -> str | None:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+import structlog
+
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Reply
 from proxy.core.ledger import State
@@ -18,10 +20,11 @@ from proxy.delivery import Delivered
 from proxy.payer import ERROR_CLASS
 from proxy.relay import Relay
 from proxy.shield import Shield
-from proxy.store import KeptAnswer, Ledger
+from proxy.store import KeptAnswer, Ledger, LedgerUnavailableError
 from proxy.unclaimed import Unclaimed
 from proxy.visit import Visit
 
+_log = structlog.get_logger()
 KEY_CHARS_MAX: Final = 255
 READ_ON_S: Final = 600
 """How long the rest of an answer may take whose client has gone."""
@@ -155,8 +158,12 @@ class Keeping:
         return delivered
 
     async def _store(self, payment: str, reply: Reply, body: bytes | None) -> None:
+        """Keep an answer durably; what was paid for is handed over even if that fails."""
         answer = KeptAnswer(reply.status, reply.reason, reply.headers, body)
-        await self._ledger.keep_answer(payment, answer)
+        try:
+            await self._ledger.keep_answer(payment, answer)
+        except LedgerUnavailableError as problem:
+            _log.error("answer_not_kept", payment=payment, problem=str(problem))
 
     def hung_up(self, visit: Visit, task: asyncio.Future[Delivered]) -> None:
         """Keep in memory what nobody waits for any more, once it is there."""

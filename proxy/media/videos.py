@@ -14,6 +14,7 @@ from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, get
 from proxy.core.videos import VideoProgress, VideoRequest, accepted, finished, read_video
 from proxy.delivery import Delivered
+from proxy.jobs import note
 from proxy.media.performing import Perform, Performed
 from proxy.providers.lore import NativeCall
 from proxy.store import Ledger, Memory
@@ -74,7 +75,7 @@ class Videos:
         if progress is None:
             return self._no_news(visit, job, done)
         if progress.status in ("queued", "in_progress"):
-            await self._ledger.remember([replace(job, state=progress.status)])
+            await note(self._ledger, replace(job, state=progress.status))
             document = accepted(job.id, job.model, progress, visit.provider, done.fields, None)
             return _reply(202, document, done.reply.headers), False
         result = visit.lore.video_result(job.id)
@@ -86,7 +87,7 @@ class Videos:
         document = finished(job.id, job.model, progress, visit.provider, done.fields)
         reply = _reply(200, document, ())
         kept = reply.body if isinstance(reply.body, bytes) else None
-        await self._ledger.remember([replace(job, state=progress.status, answer=kept)])
+        await note(self._ledger, replace(job, state=progress.status, answer=kept))
         return reply, True
 
     def _no_news(self, visit: Visit, job: Memory, done: Performed) -> tuple[Reply, bool]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy import jobs
+from proxy.store import Ledger, LedgerUnavailableError
 from tests.exchange.conftest import House, Open, house, write_config
 from tests.exchange.provider import Got, Provider, Script, asks, challenge, response
 
@@ -426,3 +428,35 @@ async def _exposure(at: House) -> float:
         text = await answer.text()
     (line,) = [line for line in text.splitlines() if line.startswith("farebox_exposure_usd ")]
     return float(line.split()[1])
+
+
+async def test_job_that_cannot_be_remembered(
+    open_house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger that breaks after paying costs nobody the job: its 202 is handed over at once."""
+
+    async def full(*_: object) -> None:
+        raise LedgerUnavailableError("the disk is full")
+
+    async with Provider(generates(CLIP)) as provider:
+        at = await open_house(**parts(provider.url))
+        monkeypatch.setattr(Ledger, "remember", full)
+        with capture_logs() as lines:
+            status, job = await submit(at, prefer=None)
+        assert (status, job["id"]) == (202, JOB)
+        (error,) = [line for line in lines if line["log_level"] == "error"]
+        assert (error["event"], error["ids"]) == ("ids_not_remembered", [JOB])
+
+
+async def test_clip_that_cannot_be_noted(open_house: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to the last poll is handed over, whatever can be written about it."""
+
+    async def full(*_: object) -> None:
+        raise LedgerUnavailableError("the disk is full")
+
+    async with Provider(generates(CLIP)) as provider:
+        at = await open_house(**parts(provider.url))
+        await submit(at)
+        monkeypatch.setattr(Ledger, "remember", full)
+        async with at.client.get(f"{at.url}/v1/videos/generations/{JOB}") as got:
+            assert (got.status, await got.json()) == (200, DONE)

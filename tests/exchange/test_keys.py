@@ -7,8 +7,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from proxy.store import schema
+from proxy.store import Ledger, LedgerUnavailableError, schema
 from tests.exchange.conftest import House, Sell, free_port, house, until
 from tests.exchange.provider import Got, Script, asks, receipt, response
 from tests.exchange.test_asking_twice import BREAK, GOODS, first, nonces
@@ -243,3 +244,18 @@ async def test_retention(sell: Sell) -> None:
     db.close()
     assert (await ask(house))[0] == 200
     assert len(set(nonces(provider))) == 2
+
+
+async def test_ledger_that_breaks_after_paying(sell: Sell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was paid for is handed over, though it cannot be kept; the log says so."""
+
+    async def full(*_: object) -> None:
+        raise LedgerUnavailableError("the disk is full")
+
+    monkeypatch.setattr(Ledger, "keep_answer", full)
+    house, _ = await sell(first(GOODS))
+    with capture_logs() as lines:
+        assert (await ask(house))[:2] == (200, b"the goods")
+    errors = [line["event"] for line in lines if line["log_level"] == "error"]
+    assert errors == ["answer_not_kept"]
+    assert (await ask(house))[2] == "result_not_kept"
