@@ -11,10 +11,13 @@ GET asks again.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
 from urllib.parse import unquote
+
+import structlog
 
 from proxy.core.config import AUTO
 from proxy.core.errors import Refusal, Refused
@@ -27,7 +30,7 @@ from proxy.media.wallet_lists import WalletLists
 from proxy.media.watching import Pace, Seen, Watch
 from proxy.providers.lore import Enrolment, NativeCall
 from proxy.replies import json_reply
-from proxy.store import Ledger, portraits
+from proxy.store import Ledger, LedgerUnavailableError, portraits
 from proxy.store.portraits import ENROLLING, FAILED, PROCESSING, UNKNOWN, Portrait
 from proxy.visit import Visit
 
@@ -36,6 +39,7 @@ ENROL: Final = f"{PATH}/enroll"
 OTHERS: Final = ("enroll", "sessions", "callback")
 """What stands below the path and is no portrait; one of such a name is asked for by its id."""
 
+_log = structlog.get_logger()
 _WALLET: Final = re.compile(r"/v1/wallet/me/(portraits|realfaces)")
 _SUCCESS: Final = range(200, 300)
 _ACCEPTED: Final = 202
@@ -90,7 +94,8 @@ class Portraits:
         try:
             return await self._enter(visit, call, wanted)
         except BaseException:
-            await self._ledger.ask(partial(portraits.release, name=name))
+            with suppress(LedgerUnavailableError):  # the next start frees it then
+                await self._ledger.ask(partial(portraits.release, name=name))
             raise
 
     async def _enter(self, visit: Visit, call: NativeCall, wanted: Enrolment) -> Delivered:
@@ -102,7 +107,12 @@ class Portraits:
             return Delivered(done.reply, done.purchase)
         new = portrait_of(visit, wanted, found, done.fields)
         now = self._ledger.now()
-        portrait = await self._ledger.ask(lambda db: portraits.enter(db, new, now))
+        try:
+            portrait = await self._ledger.ask(lambda db: portraits.enter(db, new, now))
+        except LedgerUnavailableError as problem:
+            # It may be paid for: the client gets the provider's answer, and nobody else has it.
+            _log.error("portrait_not_entered", id=new.id, name=new.name, problem=str(problem))
+            return Delivered(done.reply, done.purchase)
         visit.story["portrait"] = portrait.id
         if not visit.lore.translates:
             return Delivered(done.reply, done.purchase)

@@ -5,6 +5,7 @@ What the scripted provider answers follows the providers' own documents.
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from proxy.media.watching import Pace
 from proxy.providers.lore import NativeCall
 from proxy.replies import json_reply
 from proxy.spool import Spool
-from proxy.store import Memory
+from proxy.store import Memory, portraits
 from proxy.store.portraits import Portrait
 from proxy.visit import Snapshot, Visit
 from proxy.wallet import Wallet
@@ -797,3 +798,20 @@ async def test_client_that_hangs_up_after_paying(town: Town) -> None:
     assert (status, town.settled) == (200, [500_000])
     _, shown = await town.call("GET", "/v1/portrait/rachel")
     assert (shown["id"], shown["status"]) == (told["asset_id"], "active")
+
+
+async def test_ledger_that_breaks_after_an_enrolment_was_paid(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider's answer is handed over, for nobody else has the id that was paid for."""
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(portraits, "enter", full)
+    body = {"name": "Rachel", "image_url": "https://example.com/a.png"}
+    status, said = await town.call("POST", "/v1/portrait/enroll", body)
+    assert (status, said["asset_id"][:3]) == (200, "ta_")
+    monkeypatch.undo()
+    status, again = await town.call("POST", "/v1/portrait/enroll", body)
+    assert (status, again["error"]["code"]) == (409, "portrait_name_taken")
