@@ -25,6 +25,8 @@ from proxy.core.config import AUTO, Config, Kind, ProviderConfig, RouteConfig
 from proxy.core.errors import Refusal
 
 _JOBS = "/v1/videos/generations/"
+_PORTRAITS = "/v1/portrait"
+_NO_PORTRAITS = ("enroll", "sessions", "callback")
 _ASSET_SCHEME = "asset://"
 
 
@@ -117,7 +119,7 @@ def decide(signs: Signs, config: Config) -> Decision | Refusal:
             "use a model of the asset's provider, or enrol the portrait with the model's"
         )
         return Refusal("route_conflict", message)
-    return by_model or by_asset or _default(config)
+    return by_model or by_asset or _default(signs.path, config)
 
 
 def fixed(route: RouteConfig, header: str | None, config: Config) -> Decision | Refusal:
@@ -281,13 +283,23 @@ def _of_kind(kind: Kind, reason: str, config: Config) -> Decision | Refusal:
     )
 
 
-def _default(config: Config) -> Decision | Refusal:
+def _default(path: str, config: Config) -> Decision | Refusal:
     if config.default_provider in config.providers:
         return Decision(config.default_provider, "the default provider")
+    if _is_in_the_book(path):
+        return Decision(next(iter(config.providers)), "the book of portraits knows whose it is")
     return Refusal(
         "no_route",
         f"nothing names a provider, and the default, {config.default_provider}, is not configured",
     )
+
+
+def _is_in_the_book(path: str) -> bool:
+    """Whether a path asks the daemon's own book: all portraits, or one of them."""
+    below = path.removeprefix(_PORTRAITS)
+    if below == path:
+        return False
+    return not below or (below.startswith("/") and below[1:].split("/")[0] not in _NO_PORTRAITS)
 
 
 def _asset_urls(value: object) -> Iterator[str]:

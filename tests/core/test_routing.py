@@ -388,3 +388,26 @@ def test_there_and_back(
     assert target.startswith("/")
     assert matches(rule.path, plain(target).partition("?")[0])
     assert upstream_url(upstream, rule, plain(target)) == there
+
+
+@pytest.mark.parametrize(
+    ("path", "provider_"),
+    [
+        ("/v1/portrait", "sunra"),
+        ("/v1/portrait/rachel", "sunra"),
+        ("/v1/portrait/enroll", None),
+        ("/v1/portrait/sessions/ps_1", None),
+        ("/v1/portraits", None),
+        ("/v1/videos/generations", None),
+    ],
+)
+def test_book_of_portraits_needs_no_default(path: str, provider_: str | None) -> None:
+    """What the daemon answers itself is answered, also where the default is not configured."""
+    two = {name: THREE[name] for name in ("sunra", "pomex")}
+    found = decide(Signs(path), config(providers=two))
+    if provider_ is None:
+        assert isinstance(found, Refusal)
+        assert found.code == "no_route"
+    else:
+        assert isinstance(found, Decision)
+        assert found.provider == provider_
