@@ -21,7 +21,6 @@ SUNRA: Final = "sunra"
 POMEX: Final = "pomex"
 _ALL: Final = frozenset({BLOCKRUN, SUNRA, POMEX})
 _PAID: Final = frozenset({BLOCKRUN})
-_KEYED: Final = frozenset({SUNRA, POMEX})
 
 
 class Stage(Enum):
@@ -82,7 +81,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "trickle": Fault(
         Stage.BODY, frozenset({BLOCKRUN, SUNRA}), "Events come fault_s seconds apart (1)."
     ),
-    "unsafe_content": Fault(Stage.JOB, _KEYED, "The generation ends in a moderation error."),
+    "unsafe_content": Fault(Stage.JOB, _ALL, "The generation ends in a moderation error."),
     "job_failed": Fault(Stage.JOB, _ALL, "The generation fails; BlockRun takes nothing."),
 }
 

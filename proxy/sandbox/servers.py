@@ -94,9 +94,11 @@ class Sandbox:
         return web.Application(middlewares=[record, own, site.door], client_max_size=BODY_BYTES_MAX)
 
 
-def sandbox(options: SandboxOptions | None = None) -> Sandbox:
-    """Make a sandbox to open with `async with`."""
-    return Sandbox(options)
+def sandbox(
+    options: SandboxOptions | None = None, clock: Callable[[], float] = time.time
+) -> Sandbox:
+    """Make a sandbox to open with `async with`; `clock` gives Unix seconds."""
+    return Sandbox(options, clock)
 
 
 def _listen(host: str, port: int) -> socket.socket:

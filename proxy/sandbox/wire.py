@@ -5,14 +5,10 @@ import json
 import socket
 import struct
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from aiohttp import web
 
 Json = dict[str, object]
-
-_MP4: Final = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2"
-"""The smallest thing that a player recognises as a film, if an empty one."""
 
 
 def reply(
@@ -52,11 +48,6 @@ async def stream(
         await response.write(piece)
     await response.write_eof()
     return response
-
-
-async def film(_request: web.Request) -> web.Response:
-    """Serve a generated video: every one is the same few bytes."""
-    return web.Response(body=_MP4, content_type="video/mp4")
 
 
 def drop(request: web.Request) -> web.Response:

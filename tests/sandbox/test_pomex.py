@@ -138,7 +138,7 @@ async def test_upload_and_get(buyer: Buyer) -> None:
         "created_at": asset["created_at"],
         "updated_at": asset["updated_at"],
     }
-    assert asset["url"].startswith(f"{PHOTO['url']}?")
+    assert asset["url"].startswith(f"{buyer.town.pomex_url}/files/{uploaded['id']}.png?")
     assert asset["created_at"] < asset["updated_at"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", asset["created_at"])
 
@@ -159,10 +159,11 @@ async def test_upload_400(buyer: Buyer, body: Any, message: str) -> None:
     assert (answer.status, answer.json) == (400, _error(message))
 
 
-async def test_face_check(buyer: Buyer) -> None:
-    """PomexAI docs, Upload an Asset: a mismatched person is rejected with the status failed."""
+@pytest.mark.parametrize("picture", ["mismatch", "noface", "manyfaces", "nsfw"])
+async def test_face_check(buyer: Buyer, picture: str) -> None:
+    """PomexAI docs, Upload an Asset: no face, many or another's is rejected: status failed."""
     group = await _person(buyer)
-    asset = await _asset(buyer, url="https://a.example/mismatch.jpg", group_id=group)
+    asset = await _asset(buyer, url=f"https://a.example/{picture}.jpg", group_id=group)
     buyer.clock.now += 1
     assert (await pomex(buyer, "GET", f"{ASSETS}/{asset}")).json["status"] == "failed"
 

@@ -43,11 +43,11 @@ BAD_BODIES = [
 ]
 
 
-async def _submit(buyer: Buyer, **fields: Any) -> tuple[str, str]:
+async def _submit(buyer: Buyer, query: str = "", **fields: Any) -> tuple[str, str]:
     """Submit a video; its poll URL and the payment header that bought it."""
-    asked = await buyer.call("POST", SUBMIT, VIDEO | fields)
-    header = buyer.payment(asked)
-    answer = await buyer.call("POST", SUBMIT, VIDEO | fields, {"PAYMENT-SIGNATURE": header})
+    path, body = SUBMIT + query, VIDEO | fields
+    header = buyer.payment(await buyer.call("POST", path, body))
+    answer = await buyer.call("POST", path, body, {"PAYMENT-SIGNATURE": header})
     assert answer.status == 202
     return str(answer.json["poll_url"]), header
 
@@ -171,15 +171,25 @@ async def test_poll_with_expired_payment(buyer: Buyer) -> None:
     assert buyer.spent == 450_000
 
 
-async def test_poll_of_a_failed_job(buyer: Buyer) -> None:
-    """BlockRun, videos: a failed job is a 200 that says not_charged."""
-    url, header = await _submit(buyer, prompt="a storm [fail]")
+@pytest.mark.parametrize(
+    ("query", "prompt", "error"),
+    [
+        ("", "a storm [fail]", "Generation failed upstream"),
+        ("", "a storm [unsafe]", "The content was rejected by moderation"),
+        ("?fault=job_failed", "a storm", "Generation failed upstream"),
+        ("?fault=unsafe_content", "a storm", "The content was rejected by moderation"),
+    ],
+)
+async def test_poll_of_a_failed_job(buyer: Buyer, query: str, prompt: str, error: str) -> None:
+    """BlockRun, videos: a failed job is a 200 that says not_charged and why."""
+    url, header = await _submit(buyer, query, prompt=prompt)
     buyer.clock.now += 2
-    answer = await _poll(buyer, url, header)
-    assert answer.status == 200
-    assert answer.json["status"] == "failed"
-    assert answer.json["payment_status"] == "not_charged"
-    assert answer.json["error"]
+    for _ in range(2):
+        answer = await _poll(buyer, url, header)
+        assert (answer.status, answer.json) == (
+            200,
+            {"status": "failed", "payment_status": "not_charged", "error": error},
+        )
     assert buyer.spent == 0
 
 

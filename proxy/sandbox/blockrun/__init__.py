@@ -13,12 +13,15 @@ from proxy.sandbox.blockrun.portraits import Portraits
 from proxy.sandbox.blockrun.videos import Videos
 from proxy.sandbox.dialect import DIALECTS
 from proxy.sandbox.facilitator import Facilitator
+from proxy.sandbox.files import FOLDER, Files
 from proxy.sandbox.money import units
 from proxy.sandbox.site import Next, Site
 from proxy.sandbox.till import Till
-from proxy.sandbox.wire import film, reply
+from proxy.sandbox.wire import reply
 
 RETRY_AFTER_S = 1
+SOURCES = "/sources"
+"""Where the makers' own copies of clips are, which do not stay."""
 
 
 def trouble(_request: web.Request, status: int, message: str) -> web.Response:
@@ -30,7 +33,8 @@ def trouble(_request: web.Request, status: int, message: str) -> web.Response:
 def routes(site: Site, facilitator: Facilitator) -> list[web.RouteDef]:
     """Everything that BlockRun serves."""
     till, books = Till(site, facilitator), Books()
-    portraits, videos = Portraits(site, till, books), Videos(site, till, books)
+    files, sources = Files(site), Files(site, SOURCES)
+    portraits, videos = Portraits(site, till, books), Videos(site, till, books, files, sources)
     free = Free(site, facilitator)
     costly: list[tuple[str, str, Next]] = [
         ("POST", "/v1/portrait/enroll", portraits.enroll),
@@ -59,7 +63,8 @@ def routes(site: Site, facilitator: Facilitator) -> list[web.RouteDef]:
     return [
         *served,
         web.get("/h5/{token}", portraits.scan),
-        web.get("/files/{name}", film),
+        web.get(f"{FOLDER}/{{name}}", files.permanent),
+        web.get(f"{SOURCES}/{{name}}", sources.temporary),
         web.route("*", "/{tail:.*}", site.misbehaving(_nothing)),
     ]
 

@@ -21,8 +21,8 @@ class Group:
 class Job:
     """One generation.
 
-    `query` is what its poll URL must carry, `extras` what it carries besides; `tx` is None until
-    the money has moved.
+    `query` is what its poll URL must carry, `extras` what it carries besides; `failure` is the name
+    of what it will end with, None for a clip; `tx` is None until the money has moved.
     """
 
     id: str
@@ -31,7 +31,7 @@ class Job:
     created_at: float
     query: dict[str, str]
     seconds: int
-    fails: bool
+    failure: str | None
     extras: dict[str, str]
     tx: str | None = None
 

@@ -10,6 +10,7 @@ from proxy.sandbox.blockrun.books import Books, Job
 from proxy.sandbox.blockrun.order import Order, parse_order
 from proxy.sandbox.dialect import Report
 from proxy.sandbox.faults import Stage
+from proxy.sandbox.files import Files
 from proxy.sandbox.site import Site
 from proxy.sandbox.till import Buyer, Delivery, Goods, Sale, Till
 from proxy.sandbox.wire import Json, read_object, reply
@@ -17,13 +18,23 @@ from proxy.sandbox.wire import Json, read_object, reply
 CLAIMABLE_S: Final = 48 * 3600
 """How long a job waits to be polled."""
 
+SOURCE_S: Final = 24 * 3600
+"""How long the maker's own link to a clip lives; BlockRun's own stays. Made up: undocumented."""
+
+_FAILURES: Final = {
+    "unsafe_content": "The content was rejected by moderation",
+    "job_failed": "Generation failed upstream",
+}
+
 
 class Videos:
     """Submit and poll."""
 
-    def __init__(self, site: Site, till: Till, books: Books) -> None:
+    def __init__(self, site: Site, till: Till, books: Books, files: Files, sources: Files) -> None:
         self._site = site
         self._till = till
+        self._files = files
+        self._sources = sources
         self._jobs = books.jobs
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
@@ -65,8 +76,8 @@ class Videos:
         if age_s < self._site.options.job_s:
             status = "queued" if age_s < self._site.options.job_s / 2 else "in_progress"
             return reply({"status": status, "payment_status": "verified"}, 202)
-        if job.fails:
-            error = "Generation failed upstream"
+        if job.failure is not None:
+            error = _FAILURES[job.failure]
             return reply({"status": "failed", "payment_status": "not_charged", "error": error})
 
         def keep(tx: str) -> None:
@@ -92,11 +103,17 @@ class Videos:
             created_at=self._site.clock(),
             query={"model": order.model, "duration": str(order.seconds)},
             seconds=order.seconds,
-            fails="[fail]" in order.prompt or bool(self._site.faults.take(request, Stage.JOB)),
+            failure=self._failure(request, order.prompt),
             extras=self._site.faults.for_poll(request) | _kept(request),
         )
         self._jobs[job.id] = job
         return job
+
+    def _failure(self, request: web.Request, prompt: str) -> str | None:
+        fault = self._site.faults.take(request, Stage.JOB)
+        if fault == "unsafe_content" or "[unsafe]" in prompt:
+            return "unsafe_content"
+        return "job_failed" if fault or "[fail]" in prompt else None
 
     def _accepted(self, order: Order, job: Job) -> Json:
         query = urlencode({**job.query, **job.extras})
@@ -112,13 +129,13 @@ class Videos:
         }
 
     def _completed(self, job: Job, status: str, report: Report | None = None) -> Json:
-        film = f"{self._site.origin}/files/{quote(job.id, safe='')}"
+        done_at = job.created_at + self._site.options.job_s
         body: Json = {
             "status": "completed",
             "data": [
                 {
-                    "url": f"{film}.mp4",
-                    "source_url": f"{film}.mp4?expires=86400",
+                    "url": self._files.link(f"{job.id}.mp4"),
+                    "source_url": self._sources.signed(f"{job.id}.mp4", done_at + SOURCE_S),
                     "duration_seconds": job.seconds,
                     "request_id": job.id,
                     "backed_up": True,

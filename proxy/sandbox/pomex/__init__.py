@@ -2,12 +2,12 @@
 
 from aiohttp import web
 
+from proxy.sandbox.files import FOLDER, Files
 from proxy.sandbox.pomex.assets import Assets
 from proxy.sandbox.pomex.generations import Generations
 from proxy.sandbox.pomex.sessions import Sessions
 from proxy.sandbox.pomex.words import trouble
 from proxy.sandbox.site import Next, Site
-from proxy.sandbox.wire import film
 
 SCHEMES = ("bearer",)
 
@@ -16,9 +16,9 @@ __all__ = ["SCHEMES", "routes", "trouble"]
 
 def routes(site: Site) -> list[web.RouteDef]:
     """Everything that PomexAI serves."""
-    sessions = Sessions(site)
-    assets = Assets(site, sessions.groups)
-    generations = Generations(site, assets)
+    sessions, files = Sessions(site), Files(site)
+    assets = Assets(site, sessions.groups, files)
+    generations = Generations(site, assets, files)
     served: list[tuple[str, str, Next]] = [
         ("POST", "/v1/video/assets/sessions", sessions.create),
         ("POST", "/v1/video/assets", assets.upload),
@@ -32,7 +32,11 @@ def routes(site: Site) -> list[web.RouteDef]:
     behind_key = [
         web.route(verb, path, site.misbehaving(handler)) for verb, path, handler in served
     ]
-    return [web.get("/h5/{token}", sessions.scan), web.get("/files/{name}", film), *behind_key]
+    return [
+        web.get("/h5/{token}", sessions.scan),
+        web.get(f"{FOLDER}/{{name}}", files.temporary),
+        *behind_key,
+    ]
 
 
 async def _nothing(request: web.Request) -> web.Response:

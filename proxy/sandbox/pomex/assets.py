@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from proxy.sandbox import ids
+from proxy.sandbox.files import Files
 from proxy.sandbox.pomex.words import refuse
 from proxy.sandbox.site import Site
 from proxy.sandbox.wire import Json, read_object, reply
@@ -18,8 +19,12 @@ STATUSES: Final = frozenset({"active", "processing", "failed"})
 LIMIT: Final = 10
 LIMIT_MAX: Final = 100
 SIGNED_S: Final = 12 * 3600
+"""How long a link to an asset lives; every answer has a new one."""
 
-_REJECTED = re.compile("nsfw|mismatch|noface", re.IGNORECASE)
+_ENDINGS: Final = {"Image": ".png", "Video": ".mp4", "Audio": ".wav"}
+"""What an asset is kept as, whatever it was uploaded as."""
+
+_REJECTED = re.compile("nsfw|mismatch|noface|manyfaces", re.IGNORECASE)
 """What in a URL stands for a picture that fails the face check."""
 
 
@@ -38,8 +43,9 @@ class Asset:
 class Assets:
     """The asset routes, and a look-up for generations; `groups` are the organization's people."""
 
-    def __init__(self, site: Site, groups: set[str]) -> None:
+    def __init__(self, site: Site, groups: set[str], files: Files) -> None:
         self._site = site
+        self._files = files
         self._groups = groups
         self._virtual = ids.pomex("group", site.clock())
         self._assets: dict[str, Asset] = {}
@@ -130,11 +136,11 @@ class Assets:
         }
 
     def _shown(self, asset: Asset) -> Json:
-        mark = "&" if "?" in asset.url else "?"
+        file, ends_at = f"{asset.id}{_ENDINGS[asset.asset_type]}", self._site.clock() + SIGNED_S
         return {
             "id": asset.id,
             "name": asset.name,
-            "url": f"{asset.url}{mark}expires={int(self._site.clock()) + SIGNED_S}",
+            "url": self._files.signed(file, ends_at),
             "asset_type": asset.asset_type,
             "group_id": asset.group_id,
             "status": self._status(asset),

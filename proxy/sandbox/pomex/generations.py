@@ -7,6 +7,7 @@ from aiohttp import web
 
 from proxy.sandbox import ids
 from proxy.sandbox.faults import Stage
+from proxy.sandbox.files import Files
 from proxy.sandbox.pomex.assets import Assets
 from proxy.sandbox.pomex.words import refuse
 from proxy.sandbox.site import Site
@@ -15,6 +16,7 @@ from proxy.sandbox.wire import Json, read_object, reply
 MODELS: Final = ("byteplus/seedance-2.0", "byteplus/seedance-2.0-fast")
 ASSET: Final = "asset://"
 SIGNED_S: Final = 24 * 3600
+"""How long the link to a clip lives once the clip is there; asking again lengthens nothing."""
 
 _FAILURES: Final = {
     "unsafe_content": "The content was rejected by moderation.",
@@ -36,9 +38,10 @@ class Task:
 class Generations:
     """The generation routes."""
 
-    def __init__(self, site: Site, assets: Assets) -> None:
+    def __init__(self, site: Site, assets: Assets, files: Files) -> None:
         self._site = site
         self._assets = assets
+        self._files = files
         self._tasks: dict[str, Task] = {}
 
     async def create(self, request: web.Request) -> web.Response:
@@ -118,8 +121,8 @@ class Generations:
         status = self._status(task)
         body: Json = {"id": task.id, "object": "video.generation.task", "status": status}
         if status == "succeeded":
-            expires = int(self._site.clock()) + SIGNED_S
-            film = f"{self._site.origin}/files/{task.id}.mp4?expires={expires}"
+            ends_at = task.created_at + self._site.options.job_s + SIGNED_S
+            film = self._files.signed(f"{task.id}.mp4", ends_at)
             return body | {"content": {"video_url": film}}
         if status == "failed":
             code = task.failure or "job_failed"

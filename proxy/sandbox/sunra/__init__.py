@@ -2,11 +2,11 @@
 
 from aiohttp import web
 
+from proxy.sandbox.files import FOLDER, Files
 from proxy.sandbox.site import Next, Site
 from proxy.sandbox.sunra.assets import ArkAssets
 from proxy.sandbox.sunra.queue import Queue
 from proxy.sandbox.sunra.words import trouble
-from proxy.sandbox.wire import film
 
 SCHEMES = ("bearer", "key")
 
@@ -15,8 +15,9 @@ __all__ = ["SCHEMES", "routes", "trouble"]
 
 def routes(site: Site) -> list[web.RouteDef]:
     """Everything that Sunra serves."""
-    assets = ArkAssets(site)
-    queue = Queue(site, assets)
+    files = Files(site)
+    assets = ArkAssets(site, files)
+    queue = Queue(site, assets, files)
     served: list[tuple[str, str, Next]] = [
         ("POST", "/v1/ark/assets", assets.create),
         ("POST", "/v1/ark/assets/list", assets.list),
@@ -32,7 +33,7 @@ def routes(site: Site) -> list[web.RouteDef]:
     behind_key = [
         web.route(verb, path, site.misbehaving(handler)) for verb, path, handler in served
     ]
-    return [web.get("/files/{name}", film), *behind_key]
+    return [web.get(f"{FOLDER}/{{name}}", files.permanent), *behind_key]
 
 
 async def _nothing(request: web.Request) -> web.Response:

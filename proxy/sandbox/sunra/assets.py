@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from proxy.sandbox import ids
+from proxy.sandbox.files import Files
 from proxy.sandbox.site import Site
 from proxy.sandbox.sunra.words import refuse
 from proxy.sandbox.wire import Json, read_object, reply
@@ -17,6 +18,9 @@ KINDS: Final = {
     "video": frozenset({".mp4", ".mov", ".webm", ".avi", ".mkv"}),
     "audio": frozenset({".mp3", ".wav", ".m4a", ".aac", ".ogg"}),
 }
+_ENDINGS: Final = {"image": ".png", "video": ".mp4", "audio": ".wav"}
+"""What an asset is kept as, whatever it was given as."""
+
 STATUSES: Final = ("processing", "active", "failed")
 PAGE_SIZE: Final = 20
 PAGE_SIZE_MAX: Final = 100
@@ -37,8 +41,9 @@ class ArkAsset:
 class ArkAssets:
     """The four asset routes, and the look-up that the queue needs."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, files: Files) -> None:
         self._site = site
+        self._files = files
         self._assets: dict[str, ArkAsset] = {}
 
     async def create(self, request: web.Request) -> web.Response:
@@ -115,7 +120,8 @@ class ArkAssets:
             "status": status,
         }
         if status == "active":
-            body["ark_url"] = f"{self._site.origin}/files/{asset.ark_asset_id}"
+            ending = _ENDINGS[asset.asset_type]
+            body["ark_url"] = self._files.link(f"{asset.ark_asset_id}{ending}")
         return body | {"created_at": ids.iso_ms(asset.created_at)}
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from proxy.sandbox import ids
 from proxy.sandbox.faults import Stage, seconds
+from proxy.sandbox.files import Files
 from proxy.sandbox.pace import Pace
 from proxy.sandbox.site import Site
 from proxy.sandbox.sunra.assets import ArkAssets
@@ -41,9 +42,10 @@ class Prediction:
 class Queue:
     """The queue's routes."""
 
-    def __init__(self, site: Site, assets: ArkAssets) -> None:
+    def __init__(self, site: Site, assets: ArkAssets, files: Files) -> None:
         self._site = site
         self._assets = assets
+        self._files = files
         self._predictions: dict[str, Prediction] = {}
         self._paces = (
             Pace(SUBMITS_A_SECOND, 1, site.clock),
@@ -103,7 +105,7 @@ class Queue:
         if prediction.failure is not None:
             details = self._error(prediction, prediction.failure)
             return refuse(request, 400, str(details["message"]), "PREDICTION_FAILED", details)
-        return reply({"video": {"url": f"{self._site.origin}/files/{prediction.id}.mp4"}})
+        return reply({"video": {"url": self._files.link(f"{prediction.id}.mp4")}})
 
     async def cancel(self, request: web.Request) -> web.Response:
         """`PUT /v1/queue/requests/{id}/cancel`."""
