@@ -50,7 +50,7 @@ def reserve(
         keyed.bind(db, intent, now)
         if hold.jump_ratio is not None:
             quotes.note(db, intent.provider, hold.thing, hold.usd, now)
-    id_ = _insert_hold(db, intent.payment, hold, clock.lag_s())
+    id_ = _insert_hold(db, intent.payment, hold, clock.lag_s(), now)
     if known is not None:
         set_state(db, id_, intent.payment, State.RESERVED)
     sums.add(db, hold.scopes, held=hold.usd, outstanding=hold.usd)
@@ -129,7 +129,7 @@ def _insert_payment(db: sqlite3.Connection, intent: Intent, hold: Hold, now: int
     )
 
 
-def _insert_hold(db: sqlite3.Connection, payment: str, hold: Hold, lag_s: int) -> int:
+def _insert_hold(db: sqlite3.Connection, payment: str, hold: Hold, lag_s: int, now: int) -> int:
     return _insert(
         db,
         "hold",
@@ -144,6 +144,7 @@ def _insert_hold(db: sqlite3.Connection, payment: str, hold: Hold, lag_s: int) -
         scopes=json.dumps(hold.scopes),
         terms=hold.terms,
         chain="watched" if hold.watched else "",
+        reserved_at=now,
     )
 
 

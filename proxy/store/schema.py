@@ -124,6 +124,9 @@ _V2: Final = """
 ALTER TABLE hold ADD COLUMN evidence TEXT NOT NULL DEFAULT '';
 ALTER TABLE hold ADD COLUMN chain TEXT NOT NULL DEFAULT ''
   CHECK (chain IN ('', 'watched', 'used', 'cancelled', 'unused'));
+-- When it was reserved, by the ledger's time, which must not fall behind it: 0 in an older file,
+-- whose payments say it.
+ALTER TABLE hold ADD COLUMN reserved_at INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX hold_watched ON hold (valid_before) WHERE chain = 'watched';
 
 -- How far the chain's log was read, by wallet and token, up to which safe block and its time.

@@ -8,8 +8,10 @@ from proxy.core.clock import Anchor, Clocks, SteadyClock
 def steady_clock(db: sqlite3.Connection, clocks: Clocks) -> SteadyClock:
     """The ledger's time, from what the file knows of earlier times."""
     (latest,) = db.execute(
-        # Both are written in the order of time: the last of each is the latest.
+        # Each is written in the order of time: the last of each is the latest. A payment's row says
+        # when its first authorization was reserved, a hold's when that one was.
         "SELECT max(coalesce((SELECT created_at FROM payment ORDER BY rowid DESC LIMIT 1), 0),"
+        " coalesce((SELECT reserved_at FROM hold ORDER BY id DESC LIMIT 1), 0),"
         " coalesce((SELECT max((SELECT at FROM taken WHERE scope = balance.scope"
         " ORDER BY at DESC, seq DESC LIMIT 1)) FROM balance), 0))"
     ).fetchone()

@@ -65,7 +65,7 @@ def test_one_of_several_authorizations(house: House) -> None:
     with house.opened() as db:
         db.execute(
             "INSERT INTO hold SELECT 99, payment, wallet, zeroblob(32), valid_after, valid_before,"
-            " lag_s, usd, state, scopes, terms, booked, evidence, chain FROM hold"
+            " lag_s, usd, state, scopes, terms, booked, evidence, chain, reserved_at FROM hold"
         )
 
     said = house.call("payments", "resolve", "pay_1", "--settled", TX).json()

@@ -280,9 +280,8 @@ class Machine(RuleBasedStateMachine):
             if row.state in (State.RESERVED, State.SENT):
                 row.state = State.UNKNOWN
         booked = [row.death for row in self.rows if row.booked]
-        first = {row.reserved.payment: row.created_at for row in reversed(self.rows)}
         if reboot:
-            latest = max([self.clock.now, *first.values(), *booked])
+            latest = max([self.clock.now, *(row.created_at for row in self.rows), *booked])
             self.offset = latest - truth
 
     # What must hold at all times.

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.ledger import WINDOWS, Evidence
+from proxy.core.money import Usd, format_usd
 from tests.store.books import DEATH_S, START, Clock, limit, opened, rows
 
 CAP = 100
@@ -77,6 +78,24 @@ async def test_booked_time_survives_a_restart(tmp_path: Path) -> None:
         await books.bought(1, payment="again", nonce=b"n" * 32)
     assert rows(tmp_path, "SELECT created_at, lag_s FROM payment JOIN hold ON payment = payment.id"
                 " WHERE payment.id = 'again'") == [(START + DEATH_S, DEATH_S)]  # fmt: skip
+
+
+async def test_renewed_time_survives_a_restart(tmp_path: Path) -> None:
+    """A further authorization of an old payment is the high-water mark too.
+
+    What had left a window when it was signed does not come back beside it.
+    """
+    clock, wall = Clock(), limit("hour", CAP)
+    async with opened(tmp_path, clock) as books:
+        await books.bought(CAP, wall, payment="job")
+        clock.now += 86_400
+        await books.bought(CAP, wall, payment="job")
+    clock.reboot(-100_000)
+    async with opened(tmp_path, clock) as books:
+        (usage,) = await books.ledger.usage([wall])
+    assert (usage["settled"], usage["live"]) == ("0.00", format_usd(Usd(CAP)))
+    renewed = START + 86_400
+    assert rows(tmp_path, "SELECT reserved_at FROM hold") == [(START,), (renewed,)]
 
 
 async def test_fractions_of_a_second(tmp_path: Path) -> None:
