@@ -12,7 +12,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from proxy import systemd
 from proxy.alarms import Alarms
 from proxy.carrier import Carrier
 from proxy.chain import Reconciler
+from proxy.clipfiles import ClipFiles
 from proxy.clocks import machine_clocks
 from proxy.configfile import (
     ConfigError,
@@ -32,6 +33,7 @@ from proxy.configfile import (
     read_config,
     resolve_secret,
 )
+from proxy.core.clock import Clocks
 from proxy.core.config import Config
 from proxy.core.ledger import State
 from proxy.core.money import Usd
@@ -39,6 +41,7 @@ from proxy.exchange import Exchange
 from proxy.gate.server import Door
 from proxy.gate.sockets import inherited_sockets
 from proxy.metrics import Metrics
+from proxy.mirror import Mirror
 from proxy.payer import Payer
 from proxy.reload import ConfigWatcher
 from proxy.statelock import StateLock
@@ -52,6 +55,7 @@ from proxy.wallet import load_wallet
 NONCE_BYTES: Final = 32
 NONCE_TIME_BYTES: Final = 6
 SPOOL_DIR: Final = "spool"
+CLIPS_DIR: Final = "clips"
 CHAIN_PATIENCE_S: Final = 600
 """Public nodes fail now and then; what lasts longer is for a person to hear of."""
 DAY_S: Final = 86_400
@@ -61,10 +65,15 @@ _log = structlog.get_logger()
 
 
 class Daemon:
-    """A running Farebox. `address` tells where it can be reached."""
+    """A running Farebox. `wall` is the clock by which authorizations live and die."""
 
     def __init__(
-        self, loaded: Loaded, snapshot: Snapshot, ledger: Ledger, upstream: AiohttpUpstream
+        self,
+        loaded: Loaded,
+        snapshot: Snapshot,
+        ledger: Ledger,
+        upstream: AiohttpUpstream,
+        wall: Callable[[], float],
     ) -> None:
         self._loaded = loaded
         self._snapshot = snapshot
@@ -74,20 +83,28 @@ class Daemon:
         payer = Payer(
             ledger,
             self._metrics,
-            time.time,
+            wall,
             new_nonce,
             new_payment_id,
+        )
+        self.mirror = Mirror(
+            lambda: self._snapshot.config,
+            ledger,
+            upstream,
+            ClipFiles(loaded.state_dir / CLIPS_DIR),
+            time.time,
         )
         self._exchange = Exchange(
             self._current,
             ledger,
             Carrier(upstream, self._metrics),
             payer,
+            self.mirror,
             loaded.state_dir / SPOOL_DIR,
         )
         self.alarms = Alarms(ledger, self._metrics, self._concerns)
         self.reconciler = Reconciler(
-            lambda: self._snapshot.config, self._address, ledger, time.time, self._reconciled
+            lambda: self._snapshot.config, self._address, ledger, wall, self._reconciled
         )
         self.status = Status(
             self._current,
@@ -104,6 +121,7 @@ class Daemon:
             logger=_log,
             metrics=self._metrics,
             inherited=inherited_sockets(os.environ),
+            callback=self._exchange.callback,
         )
 
     def _current(self) -> Snapshot:
@@ -127,6 +145,7 @@ class Daemon:
             await pause_if_told(snapshot.config, self._ledger)
             self._snapshot, self._loaded = snapshot, loaded
             self.reconciler.poke()
+            self.mirror.poke()
         finally:
             systemd.notify("READY=1")
 
@@ -193,8 +212,8 @@ async def pause_if_told(config: Config, ledger: Ledger) -> None:
 
 
 @asynccontextmanager
-async def running(path: Path) -> AsyncIterator[Daemon]:
-    """Run a daemon on a config file for as long as the context lasts.
+async def running(path: Path, clocks: Clocks | None = None) -> AsyncIterator[Daemon]:
+    """Run a daemon on a config file for as long as the context lasts, by the machine's clocks.
 
     ConfigError, DoorError, SchemaError or StateDirTakenError say why it cannot start.
     """
@@ -204,10 +223,11 @@ async def running(path: Path) -> AsyncIterator[Daemon]:
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     (state_dir / SPOOL_DIR).mkdir(mode=0o700, exist_ok=True)
     lock = StateLock(state_dir)
+    clocks = clocks or machine_clocks()
     try:
-        ledger = await Ledger.open(state_dir, machine_clocks())
+        ledger = await Ledger.open(state_dir, clocks)
         upstream = AiohttpUpstream()
-        daemon = Daemon(loaded, snapshot, ledger, upstream)
+        daemon = Daemon(loaded, snapshot, ledger, upstream, clocks.wall)
         try:
             await pause_if_told(snapshot.config, ledger)
             await daemon.status.begin()
@@ -216,6 +236,7 @@ async def running(path: Path) -> AsyncIterator[Daemon]:
             systemd.notify("STOPPING=1")
             await daemon.stop()
         finally:
+            daemon.mirror.close()
             await daemon.reconciler.close()
             await upstream.close()
             await ledger.close()
@@ -244,6 +265,7 @@ async def serve(path: Path) -> None:
                 tasks.create_task(daemon.alarms.run()),
                 tasks.create_task(daemon.keep_house()),
                 tasks.create_task(daemon.reconciler.run()),
+                tasks.create_task(daemon.mirror.run()),
             ]
             systemd.notify("READY=1", f"STATUS=serving on {', '.join(daemon.door.addresses)}")
             await stopping.wait()

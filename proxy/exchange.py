@@ -1,5 +1,6 @@
 """The story of one request, from a safe path to a reply.
 
+    a call of OpenAI's shape: written as the common one that it stands for, and told in its words
     receive: find the route, keep the body where it may be sent twice, find the provider
     paid for before: a job, an answer that nobody took, one under a key
     send
@@ -23,18 +24,26 @@ from proxy.core.http import Reply, Request
 from proxy.core.links import ANSWER_BYTES_MAX
 from proxy.core.money import Usd
 from proxy.core.routing import job_id
+from proxy.core.videos import JOBS
 from proxy.delivery import Delivered, Delivery
 from proxy.jobs import Jobs
 from proxy.keeping import Keeping
+from proxy.media.callback import Callback
+from proxy.media.clips import Clips
+from proxy.media.native import ENROL
+from proxy.media.openai_videos import OpenAIVideos
 from proxy.media.performing import Performed
 from proxy.media.portraits import Portraits
+from proxy.media.sessions import News, Sessions, between_s
 from proxy.media.videos import Videos
+from proxy.media.watching import Pace
+from proxy.mirror import Mirror
 from proxy.payer import PAYMENT_REQUIRED, Payer
 from proxy.providers.lore import NativeCall
 from proxy.quote import dry_run, priced_by_table, wants_dry_run
 from proxy.reception import Reception
 from proxy.replies import json_answer, plain_body
-from proxy.shield import AbandonedError, Shield
+from proxy.shield import AbandonedError, Shield, result_of
 from proxy.store import KeptAnswer, Ledger, LedgerUnavailableError, Memory
 from proxy.unclaimed import Unclaimed
 from proxy.visit import Snapshot, Visit
@@ -49,6 +58,7 @@ class Exchange:
         ledger: Ledger,
         carrier: Carrier,
         payer: Payer,
+        mirror: Mirror,
         spool_dir: Path,
     ) -> None:
         self._ledger = ledger
@@ -59,10 +69,15 @@ class Exchange:
         self._shield = Shield()
         self._unclaimed = Unclaimed()
         self._keeping = Keeping(ledger, self._shield, self._unclaimed)
-        self._videos = Videos(ledger, self.perform)
+        self._videos = Videos(ledger, self.perform, mirror.poke)
+        self._clips = Clips(mirror)
+        self._openai = OpenAIVideos(snapshot, ledger, self._serve, self._clips.serve, spool_dir)
         self._portraits = Portraits(ledger, self.perform)
-        self._reception = Reception(snapshot, ledger, spool_dir, self._portraits.named)
-        self._jobs = Jobs(ledger, carrier, payer, self._shield, self._videos.poll)
+        news = News()
+        self._sessions = Sessions(ledger, self.perform, news, Pace(between_s=between_s))
+        self.callback = Callback(ledger, self._shield, news.tell)
+        self._reception = Reception(snapshot, ledger, spool_dir)
+        self._jobs = Jobs(ledger, carrier, payer, self._shield, self._videos.poll, mirror.poke)
 
     async def serve(self, request: Request) -> Reply:
         """Serve one request; `Refused` says why not.
@@ -70,22 +85,26 @@ class Exchange:
         Cancelled, it finishes what is paid for, and nothing else.
         """
         try:
-            visit = await self._reception.receive(request)
-            try:
-                reply = await self._walk(visit)
-            except AbandonedError:
-                raise
-            except Refused as refused:
-                refused.story = visit.story
-                visit.close()
-                raise
-            except BaseException:
-                visit.close()
-                raise
+            return await self._openai.serve(request) or await self._serve(request)
         except LedgerUnavailableError as problem:
             raise Refused(
                 Refusal("ledger_unavailable", f"nothing is signed: {problem}")
             ) from problem
+
+    async def _serve(self, request: Request) -> Reply:
+        """Serve one request in the shape in which it came."""
+        visit = await self._reception.receive(request)
+        try:
+            reply = await self._walk(visit)
+        except AbandonedError:
+            raise
+        except Refused as refused:
+            refused.story = visit.story
+            visit.close()
+            raise
+        except BaseException:
+            visit.close()
+            raise
         if isinstance(reply.body, bytes):
             visit.close()
         reply.story = visit.story
@@ -98,13 +117,19 @@ class Exchange:
 
     async def _walk(self, visit: Visit) -> Reply:
         enrolment = self._portraits.native(visit)
-        native = enrolment or self._videos.native(visit)
+        opening = self._sessions.native(visit)
+        native = enrolment or opening or self._videos.native(visit)
+        if enrolment is not None:
+            await self._sessions.vouch(visit)
         if wants_dry_run(visit.request):
             called = visit if native is None else visit.aside(native, self._spool_dir)
             return await dry_run(called, self._carrier, self._ledger)
         if enrolment is not None:
             return await self._portraits.follow(visit, await self._enrol(visit, enrolment))
-        if (told := await self._portraits.serve(visit)) is not None:
+        if opening is not None:
+            return await self._open(visit)
+        told = await self._sessions.serve(visit) or await self._portraits.serve(visit)
+        if told is not None:
             return told
         if native is not None:
             known = await self._paid_before(visit, costs=True)
@@ -114,6 +139,12 @@ class Exchange:
     async def _enrol(self, visit: Visit, call: NativeCall) -> Reply:
         known = await self._paid_before(visit, costs=True)
         return known or await self._finish(visit, self._portraits.enrol(visit, call))
+
+    async def _open(self, visit: Visit) -> Reply:
+        """Open a session, though its client hangs up: whoever asks again finds it in the book."""
+        work = self._sessions.open(visit)
+        let_go = partial(_let_go, visit)
+        return (await self._shield.finish(work, lambda task: task.add_done_callback(let_go))).reply
 
     async def _pass_on(self, visit: Visit) -> Reply:
         """Send a request as it came, and pay for it if that is asked."""
@@ -142,7 +173,7 @@ class Exchange:
         )
 
     async def _performed(self, native: Visit) -> Delivered:
-        if price := self._table_price(native):
+        if (price := self._table_price(native)) or _is_bound(native):
             return await self._checkout.count(native, price)
         answer = await self._carrier.send_unpaid(native)
         wallet = native.paying_wallet()
@@ -205,6 +236,23 @@ class Exchange:
         if isinstance(price, Refusal):
             raise Refused(price)
         return price
+
+
+def _is_bound(native: Visit) -> bool:
+    """Whether a call that costs nothing here is one that its client named, and is made once.
+
+    It begins a video or a portrait: a payment of nothing is what its key is bound to.
+    """
+    if native.asked is None or native.key is None or native.idempotency_key is None:
+        return False
+    begins = native.asked.request.path in (JOBS, ENROL)
+    return begins and native.request.method == "POST"
+
+
+def _let_go(visit: Visit, task: asyncio.Future[Delivered]) -> None:
+    """Nobody waits for this answer any more."""
+    result_of(task)
+    visit.close()
 
 
 async def _read_out(reply: Reply, bytes_max: int) -> bytes:

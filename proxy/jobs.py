@@ -77,7 +77,7 @@ def preference(request: Request) -> Preference:
 
 
 class Jobs:
-    """Asks after jobs, for clients who wait."""
+    """Asks after jobs, for clients who wait. `noted` hears that the end of one was written down."""
 
     def __init__(
         self,
@@ -86,12 +86,14 @@ class Jobs:
         payer: Payer,
         shield: Shield,
         poll_translated: Poll,
+        noted: Callable[[], None],
     ) -> None:
         self._ledger = ledger
         self._carrier = carrier
         self._payer = payer
         self._shield = shield
         self._poll_translated = poll_translated
+        self._noted = noted
 
     async def follow(self, visit: Visit, job: Memory, accepted: Reply) -> Reply:
         """Wait for a job that was just submitted.
@@ -179,7 +181,9 @@ class Jobs:
             try:
                 renewed = await self._renew(visit, answer, payment)
             except Refused as refused:
-                if refused.refusal.code != "payment_pending":
+                # Who renewed it at the same time may have left us no room under a cap.
+                pending = refused.refusal.code == "payment_pending"
+                if not pending and await self._ledger.live_hold(payment, TOO_LATE_S) is None:
                     raise
                 return _come_back(job), False
             if isinstance(renewed, bytes):
@@ -260,6 +264,8 @@ class Jobs:
         kept = rewrite_links(plain, visit.link) if plain and answer.status == OK else None
         news = replace(job, state=state if isinstance(state, str) else "", answer=kept)
         await note(self._ledger, news)
+        if not running:
+            self._noted()
         return reply, not running
 
 

@@ -6,7 +6,8 @@ past the limit the request is refused here.
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,15 +17,15 @@ from proxy.core.http import Request, get
 from proxy.core.ledger import Limit
 from proxy.core.money import parse_usd
 from proxy.core.policy import pays
-from proxy.core.routing import Decision, Signs, body_signs, decide, find_route, fixed, job_id
+from proxy.core.routing import Decision, Signs, decide, find_route, fixed
 from proxy.payer import CALL_SCOPE
 from proxy.replies import json_answer
 from proxy.spool import Spool
 from proxy.store import Ledger
-from proxy.store.portraits import Portrait
+from proxy.store.names import ENROL, SESSIONS, Asked, Named, make_out, nothing_named
+from proxy.store.sessions import Session
 from proxy.visit import Snapshot, Visit
 
-VIDEOS: Final = "/v1/videos/generations"
 BODY_METHODS: Final = ("POST", "PUT", "PATCH")
 
 
@@ -36,12 +37,10 @@ class Reception:
         snapshot: Callable[[], Snapshot],
         ledger: Ledger,
         spool_dir: Path,
-        named: Callable[[str], Awaitable[Portrait | Refusal]],
     ) -> None:
         self._snapshot = snapshot
         self._ledger = ledger
         self._spool_dir = spool_dir
-        self._named = named
 
     async def receive(self, request: Request) -> Visit:
         """Find out where a request goes and under what; `Refused` if nowhere.
@@ -67,7 +66,6 @@ class Reception:
                 visit.spool = Spool(self._spool_dir)
                 await visit.spool.fill(request.body, snapshot.config.limits.body_bytes_max)
                 visit.fields = _fields(visit.spool)
-                await self._call_by_name(visit, visit.spool)
             decision = await self._decide(visit)
         except BaseException:
             visit.close()
@@ -84,54 +82,63 @@ class Reception:
         request = visit.request
         if request.body.length == 0:
             return False
-        if visit.route.provider == AUTO:
+        if visit.route.provider == AUTO or _is_of_portraits(visit):
             return True
         needs_fields = visit.config.auth is not None and request.method in BODY_METHODS
         return needs_fields or pays(visit.config, visit.route, request.method)
 
-    async def _call_by_name(self, visit: Visit, spool: Spool) -> None:
-        """Where a video names a portrait, put its id there, and its provider's usual model."""
-        fields = dict(visit.fields)
-        name = fields.pop("portrait", None)
-        if name is None or (visit.request.method, visit.request.path) != ("POST", VIDEOS):
-            return
-        if not isinstance(name, str) or "real_face_asset_id" in fields:
-            message = "portrait is a name, and stands in place of real_face_asset_id"
-            raise Refused(Refusal("bad_request", message))
-        portrait = await self._named(name)
-        if isinstance(portrait, Refusal):
-            raise Refused(portrait)
-        fields["real_face_asset_id"] = portrait.id
-        provider = visit.snapshot.config.providers.get(portrait.provider)
-        if provider is not None and provider.default_video_model is not None:
-            fields.setdefault("model", provider.default_video_model)
-        spool.close()
+    def _rewrite(self, visit: Visit, fields: dict[str, Any]) -> None:
+        visit.close()
         visit.spool = Spool.of(self._spool_dir, json.dumps(fields).encode())
         visit.fields = fields
-        visit.story["portrait"] = portrait.id
 
     async def _decide(self, visit: Visit) -> Decision:
+        """Where a request goes; what it calls by a name is put into its provider's shape."""
         header = get(visit.request.headers, b"farebox-provider")
-        named = None if header is None else header.decode("latin-1").strip()
-        config = visit.snapshot.config
-        if visit.route.provider != AUTO:
-            decision = fixed(visit.route, named, config)
-        else:
-            decision = decide(await self._signs(visit, named), config)
+        provider = None if header is None else header.decode("latin-1").strip()
+        config, is_open = visit.snapshot.config, visit.route.provider == AUTO
+        named = await self._made_out(visit, provider)
+        if named.fields is not visit.fields:
+            self._rewrite(visit, dict(named.fields))
+        visit.story.update(named.story)
+        decision = decide(named.signs, config) if is_open else fixed(visit.route, provider, config)
         if isinstance(decision, Refusal):
             raise Refused(decision)
+        if named.person is not None:
+            _admit(named.person, decision, self._ledger.now())
         return decision
 
-    async def _signs(self, visit: Visit, named: str | None) -> Signs:
-        model, assets = body_signs(visit.fields)
-        job = job_id(visit.request.path)
-        ids = [("asset", asset) for asset in assets] + ([] if job is None else [("job", job)])
-        owners: dict[str, tuple[str, ...]] = {}
-        for kind, id_ in ids:
-            known = await self._ledger.recall(kind, id_)
-            if known:
-                owners[id_] = tuple(memory.provider for memory in known)
-        return Signs(visit.request.path, named, model, assets, owners)
+    async def _made_out(self, visit: Visit, provider: str | None) -> Named:
+        request, config = visit.request, visit.snapshot.config
+        asked = Asked(request.method, request.path, visit.fields, provider, _has_portraits(visit))
+        if visit.route.provider != AUTO and not asked.names_somebody:
+            return Named(visit.fields, Signs(request.path))  # the route decides: no sign counts
+        if (named := nothing_named(asked)) is not None:
+            return named
+        found = await self._ledger.ask(partial(make_out, asked=asked, config=config))
+        if isinstance(found, Refusal):
+            raise Refused(found)
+        return found
+
+
+def _is_of_portraits(visit: Visit) -> bool:
+    """Whether it enrols, or begins to, at a provider that has portraits."""
+    asked = (visit.request.method, visit.request.path)
+    return asked in (("POST", ENROL), ("POST", SESSIONS)) and _has_portraits(visit)
+
+
+def _has_portraits(visit: Visit) -> bool:
+    """Whether its route leads to providers that have portraits, or to one that has."""
+    return visit.route.provider == AUTO or bool(visit.lore.portrait_models)
+
+
+def _admit(person: Session, decision: Decision, now: int) -> None:
+    """Refuse what would go to another provider than the person's, or names nobody verified."""
+    if decision.provider != person.provider:
+        message = f"session {person.id} is {person.provider}'s, but {decision.reason} decides"
+        raise Refused(Refusal("route_conflict", message))
+    if person.group_id is None:
+        raise Refused(person.not_verified(now))
 
 
 def _fields(spool: Spool) -> dict[str, Any]:

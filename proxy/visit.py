@@ -152,7 +152,7 @@ class Visit:
             self.request,
             method=call.method,
             path=call.path,
-            query=self.request.query if call.method == self.request.method == "POST" else None,
+            query=self._query_of(call),
             headers=headers,
             body=spool,
         )
@@ -164,6 +164,12 @@ class Visit:
             story=self.story,
             asked=self,
         )
+
+    def _query_of(self, call: NativeCall) -> str | None:
+        """A native call's own query; else a submission keeps the client's."""
+        if call.query is not None:
+            return call.query
+        return self.request.query if call.method == self.request.method == "POST" else None
 
     def close(self) -> None:
         """Let go of the body."""

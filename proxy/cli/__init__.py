@@ -18,6 +18,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("proxy.cli.status:status", "Show caps, spending and the state of the daemon."),
     "payments": ("proxy.cli.payments:payments", "List, show, export or resolve payments."),
     "jobs": ("proxy.cli.jobs:jobs", "List generations, or watch one until it is done."),
+    "portrait": ("proxy.cli.portrait:portrait", "List, enrol or delete portraits; verify people."),
     "quote": ("proxy.cli.quote:quote", "Show what a call would cost, without paying."),
     "payees": ("proxy.cli.payees:payees", "List, accept or forget whom providers have paid."),
     "wallet": ("proxy.cli.wallet:wallet", "Show the wallet's address, or unfreeze it."),

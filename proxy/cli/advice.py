@@ -7,6 +7,7 @@ from typing import Final
 from proxy.configfile import Problem
 from proxy.core.config import AUTO, Caps, Config
 from proxy.core.routing import matches
+from proxy.providers import LORE
 
 _NARROW_TO_WIDE: Final = ("per_request", "hour", "day", "week", "month", "total")
 
@@ -20,7 +21,7 @@ def advice(config: Config) -> Iterator[Problem]:
     yield from _about_caps(config)
     yield from _about_providers(config)
     yield from _about_routes(config)
-    yield from _about_the_future(config)
+    yield from _about_callbacks(config)
 
 
 def _about_wallet(config: Config) -> Iterator[Problem]:
@@ -81,8 +82,12 @@ def _about_routes(config: Config) -> Iterator[Problem]:
                 break
 
 
-def _about_the_future(config: Config) -> Iterator[Problem]:
-    """Name the keys that are understood and do nothing yet: nobody is to rely on them."""
-    message = "has no effect in this version"
-    if config.public_url is not None:
-        yield Problem("public_url", message)
+def _about_callbacks(config: Config) -> Iterator[Problem]:
+    """Say where PomexAI's phones would not find the way back."""
+    called_back = any(LORE[provider.kind].calls_back for provider in config.providers.values())
+    if config.public_url is None:
+        return
+    if not called_back:
+        yield Problem("public_url", "has no effect: no provider here calls back")
+    elif not config.public_url.startswith("https://"):
+        yield Problem("public_url", "is not https, and the providers call nothing else back")

@@ -1,6 +1,5 @@
 """`farebox check`: is the config good, are the files it names, and where would a request go?"""
 
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import click
 
 from proxy.cli.advice import advice
-from proxy.cli.common import FAULT, WRONG, Failure, Settings, emit, end, load, options
+from proxy.cli.common import FAULT, WRONG, Settings, emit, end, load, options
 from proxy.configfile import ConfigError, Loaded, Problem, file_problems, find_config, read_config
 
 
@@ -123,10 +122,7 @@ def _explain(
     data = b"" if body is None else _bytes(body, loaded.config.limits.body_bytes_max)
     method, target = call
     asked = Call(method.upper(), target, dict(map(_header, headers)), json_answer(data))
-    try:
-        story = explain(loaded, asked)
-    except sqlite3.Error as error:
-        raise Failure(f"the ledger cannot be read: {error}") from None
+    story = explain(loaded, asked)
     emit(settings, {"method": asked.method, "target": target, **story}, in_words(asked, story))
     if "code" in story:
         end(FAULT)

@@ -1,32 +1,31 @@
-"""Where a request would go and why, by the config and the ledger's memory; nothing is sent."""
+"""Where a request would go and why, by the config and the ledger's memory; nothing is sent.
 
-import os
+What the daemon would write anew is shown as it would be written: a name that stands for a portrait
+or a person, and a request of the common shape as its provider's own call.
+"""
+
+import json
+import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
+from proxy.cli.books import reading
 from proxy.configfile import Loaded
 from proxy.core.config import AUTO, Config, ProviderConfig, RouteConfig
 from proxy.core.errors import Refusal
 from proxy.core.money import format_usd
+from proxy.core.openai_videos import read_call, read_create
 from proxy.core.policy import limits, pays, table_price
-from proxy.core.routing import (
-    Decision,
-    Signs,
-    body_signs,
-    decide,
-    find_route,
-    fixed,
-    job_id,
-    plain,
-    upstream_url,
-)
+from proxy.core.routing import Decision, decide, find_route, fixed, job_id, plain, upstream_url
+from proxy.core.videos import JOBS, segment
 from proxy.gate.paths import path_problem
-from proxy.store.memory import recall
-from proxy.store.schema import FILE_NAME, connect
+from proxy.media.native import native_call
+from proxy.media.openai_videos import is_adapted
+from proxy.providers import LORE
+from proxy.providers.lore import NativeCall
+from proxy.store.names import Asked, Named, make_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +47,67 @@ def explain(loaded: Loaded, call: Call) -> dict[str, Any]:
     """Tell where a call would go; one that is refused has `code` and `message` instead."""
     if problem := path_problem(call.target.partition("?")[0]):
         return _refused(Refusal("bad_path", problem))
-    config = loaded.config
-    route = find_route(config, call.path)
+    route = find_route(loaded.config, call.path)
     if isinstance(route, Refusal):
         return _refused(route)
-    header = call.headers.get("farebox-provider")
-    if route.provider == AUTO:
-        model, assets = body_signs(call.fields)
-        owners = _owners(loaded.state_dir / FILE_NAME, call.path, assets)
-        decision = decide(Signs(call.path, header, model, assets, owners), config)
-    else:
-        decision = fixed(route, header, config)
+    common = _common(call, loaded.config)
+    if isinstance(common, Refusal):
+        return {"route": route.path, **_refused(common)}
+    if common is not call:
+        return {"common": f"{common.method} {common.path}", **explain(loaded, common)}
+    return {"route": route.path, **_on_route(loaded, call, route)}
+
+
+def _on_route(loaded: Loaded, call: Call, route: RouteConfig) -> dict[str, Any]:
+    config, header = loaded.config, call.headers.get("farebox-provider")
+    with reading(loaded.state_dir) as db:
+        named = _made_out(db, call, header, config, route)
+    if isinstance(named, Refusal):
+        return _refused(named)
+    is_open = route.provider == AUTO
+    decision = decide(named.signs, config) if is_open else fixed(route, header, config)
     if isinstance(decision, Refusal):
-        return {"route": route.path, **_refused(decision)}
-    return _story(call, config, route, decision)
+        return _refused(decision)
+    whose = {"provider": decision.provider, "why": decision.reason, **named.story}
+    provider = config.providers[decision.provider]
+    # Without a body nobody asks what becomes of it.
+    native = native_call(call.method, call.path, named.fields, provider) if call.fields else None
+    if isinstance(native, Refusal):
+        return whose | _refused(native)
+    if named.fields is not call.fields:
+        call = replace(call, fields=named.fields)
+    return whose | _story(call, config, route, decision, native)
+
+
+def _common(call: Call, config: Config) -> Call | Refusal:
+    """The request that one of OpenAI's shape stands for; any other stands for itself."""
+    read = read_call(call.method, call.path)
+    if read is None or not is_adapted(config, call.path):
+        return call
+    if isinstance(read, Refusal):
+        return read
+    if read.what == "create":
+        asked = read_create(call.fields) if call.fields else None
+        if isinstance(asked, Refusal):
+            return asked
+        return replace(call, target=JOBS, fields={} if asked is None else asked.fields)
+    if read.what == "list":
+        return call
+    return replace(call, method="GET", target=f"{JOBS}/{segment(read.job)}")
+
+
+def _made_out(
+    db: sqlite3.Connection, call: Call, header: str | None, config: Config, route: RouteConfig
+) -> Named | Refusal:
+    kind = None if route.provider == AUTO else config.providers[route.provider].kind
+    enrols = kind is None or bool(LORE[kind].portrait_models)
+    return make_out(db, Asked(call.method, call.path, call.fields, header, enrols), config)
 
 
 def in_words(call: Call, story: Mapping[str, Any]) -> str:
     """Write an explanation for people."""
     lines = [f"{call.method} {call.target}"]
-    lines += [f"  {name:<9} {story[name]}" for name in _SHOWN if name in story]
+    lines += [f"  {name:<9} {_word(story[name])}" for name in _SHOWN if name in story]
     lines += [
         f"  cap       ${c['limit']} {c['window']} ({c['scope']})" for c in story.get("caps", ())
     ]
@@ -76,24 +116,47 @@ def in_words(call: Call, story: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-_SHOWN = ("route", "provider", "why", "upstream", "payment", "price")
+def _word(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _story(call: Call, config: Config, route: RouteConfig, decision: Decision) -> dict[str, Any]:
+_SHOWN = (
+    "route",
+    "provider",
+    "why",
+    "portrait",
+    "session",
+    "upstream",
+    "written",
+    "payment",
+    "price",
+)
+
+
+def _story(
+    call: Call, config: Config, route: RouteConfig, decision: Decision, native: NativeCall | None
+) -> dict[str, Any]:
     provider = config.providers[decision.provider]
-    target = plain(call.target)
+    sent, written = (call, None) if native is None else _written(call, native)
     return {
-        "route": route.path,
-        "provider": decision.provider,
-        "why": decision.reason,
-        "upstream": upstream_url(provider, route, target),
-        "payment": _payment(call, provider, route),
-        "price": _price(call, provider, route),
+        "upstream": upstream_url(provider, route, plain(sent.target)),
+        **({} if written is None else {"written": written}),
+        "payment": _payment(sent, provider, route),
+        "price": _price(sent, provider, route),
         "caps": [
             {"scope": limit.scope, "window": limit.window, "limit": format_usd(limit.usd)}
             for limit in limits(config, decision.provider, route, None)
         ],
     }
+
+
+def _written(call: Call, native: NativeCall) -> tuple[Call, dict[str, Any] | None]:
+    """The native call that is made, and how it is shown; nothing, where it is the client's own."""
+    fields = native.body or {}
+    if fields == call.fields and (native.method, native.path) == (call.method, call.path):
+        return call, None
+    shown = {"method": native.method, "path": native.path, "body": dict(fields)}
+    return replace(call, method=native.method, target=native.path, fields=fields), shown
 
 
 def _payment(call: Call, provider: ProviderConfig, route: RouteConfig) -> str:
@@ -111,22 +174,11 @@ def _price(call: Call, provider: ProviderConfig, route: RouteConfig) -> str:
         return "as the 402 quotes it" if pays(provider, route, call.method) else "nothing"
     if provider.prices is None:
         return "unknown: the provider has no prices, and nothing is counted against caps"
-    model, _ = body_signs(call.fields)
+    model = LORE[provider.kind].model_of(call.method, call.path, call.fields)
     price = table_price(provider.prices, unquote(call.path), model, call.fields)
     if isinstance(price, Refusal):
         return f"refused, {price.code}: {price.message}"
     return f"${format_usd(price)}, from the table"
-
-
-def _owners(ledger: Path, path: str, assets: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Which providers gave out the ids in a call; where there is no ledger yet, nobody did."""
-    job = job_id(path)
-    ids = [("asset", asset) for asset in assets] + ([] if job is None else [("job", job)])
-    if not ids or not os.path.exists(ledger):  # noqa: PTH110 - as in hello.py
-        return {}
-    with closing(connect(ledger, read_only=True)) as db:
-        known = {id_: tuple(m.provider for m in recall(db, kind, id_)) for kind, id_ in ids}
-    return {id_: providers for id_, providers in known.items() if providers}
 
 
 def _refused(refusal: Refusal) -> dict[str, Any]:

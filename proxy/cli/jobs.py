@@ -5,15 +5,9 @@ look is a GET of the job, at the pace that its answer sets, and who stops lookin
 """
 
 import shlex
-import shutil
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
-from itertools import cycle
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import click
@@ -22,21 +16,12 @@ from proxy.cli.books import reading
 from proxy.cli.common import FAULT, FINE, REFUSED, Failure, Settings, emit, end, load, options
 from proxy.cli.groups import DefaultGroup
 from proxy.cli.layout import local_time, printable, table
+from proxy.cli.progress import INTERRUPTED, Line, line_of, pace_s
 from proxy.cli.talk import Answer, Daemon, find_daemon, token_option
 from proxy.store import views
 
 if TYPE_CHECKING:
     from proxy.configfile import Loaded
-
-INTERRUPTED: Final = 130
-"""The exit code after Ctrl-C, as shells have it."""
-
-PACE_S: Final = 5
-PACE_S_MAX: Final = 900
-"""The pace where no `Retry-After` sets one, and the slowest that one can set."""
-
-TICK_S: Final = 0.2
-"""How often the line on a terminal is drawn anew."""
 
 TROUBLES_MAX: Final = 120
 """After so many looks in a row that brought nothing, ten minutes of them, a person should know."""
@@ -85,7 +70,7 @@ def watch(settings: Settings, id_: str | None, token: str | None) -> None:
     job = _job(loaded, id_)
     daemon = find_daemon(loaded, token)
     try:
-        with _line(settings, job) as line:
+        with line_of(settings, job["id"], job.get("created_at", time.time())) as line:
             answer = _watched(daemon, job, line)
     except Failure as problem:
         raise Failure(f"{problem.message}\n{_claimable(job)}", problem.exit_code) from None
@@ -100,12 +85,20 @@ def watch(settings: Settings, id_: str | None, token: str | None) -> None:
 def _as_text(found: list[dict[str, Any]]) -> str:
     if not found:
         return "No jobs yet."
-    return table(("ID", "WHEN", "PROVIDER", "MODEL", "STATE", "PAYMENT"), map(_row, found))
+    header = ("ID", "WHEN", "PROVIDER", "MODEL", "STATE", "PAYMENT")
+    if not any("clip" in job for job in found):
+        return table(header, map(_row, found))
+    return table((*header, "CLIP"), ((*_row(job), _clip(job)) for job in found))
 
 
 def _row(job: Mapping[str, Any]) -> tuple[str, ...]:
     when, payment = local_time(job["created_at"]), job.get("payment", "")
     return job["id"], when, job["provider"], job["model"], _state(job), payment
+
+
+def _clip(job: Mapping[str, Any]) -> str:
+    """What became of a job's clip on this disk; why, stands in the JSON."""
+    return str(job.get("clip", {}).get("state", ""))
 
 
 def _state(job: Mapping[str, Any]) -> str:
@@ -128,7 +121,7 @@ def _is_open(job: Mapping[str, Any]) -> bool:
     return "result" not in job and job["state"] not in _FINAL_STATES
 
 
-def _watched(daemon: Daemon, job: Mapping[str, Any], line: "Line") -> Answer:
+def _watched(daemon: Daemon, job: Mapping[str, Any], line: Line) -> Answer:
     """Look again and again until the job is done: its final answer."""
     target = f"/v1/videos/generations/{quote(job['id'], safe='')}"
     headers = {"Farebox-Provider": job["provider"]} if "provider" in job else {}
@@ -146,7 +139,7 @@ def _watched(daemon: Daemon, job: Mapping[str, Any], line: "Line") -> Answer:
             news = f"{state} ({answer.code or answer.message}; it is asked again)"
         else:
             raise _refused(answer)
-        _wait(line, news, _pace_s(answer))
+        line.wait(news, pace_s(answer))
 
 
 def _is_passing(answer: Answer) -> bool:
@@ -161,71 +154,6 @@ def _refused(answer: Answer) -> Failure:
     return Failure(
         who + printable(answer.message), REFUSED if answer.code.startswith("cap_") else FAULT
     )
-
-
-def _pace_s(answer: Answer) -> float:
-    said = answer.headers.get("Retry-After", "").strip()
-    if said.isascii() and said.isdigit():
-        return max(1, min(int(said[:9]), PACE_S_MAX))
-    return PACE_S
-
-
-def _wait(line: "Line", news: str, wait_s: float) -> None:
-    until = time.monotonic() + wait_s
-    while (left_s := until - time.monotonic()) > 0:
-        line.show(news)
-        time.sleep(min(left_s, TICK_S))
-
-
-@dataclass(slots=True)
-class Line:
-    """What is known of the job: drawn in place on a terminal, elsewhere told when it is new.
-
-    Without a stream it keeps quiet. `since` is when the job began, by the clock on the wall.
-    """
-
-    id: str
-    since: float
-    stream: TextIO | None
-    frames: Iterator[str]
-    told: str = ""
-
-    def show(self, news: str) -> None:
-        """Show what is known by now."""
-        if self.stream is None:
-            return
-        text = f"{printable(self.id)}  {printable(news)}  {_age(self.since)}"
-        if self.stream.isatty():
-            self._draw(f"{next(self.frames)} {text}")
-        elif news != self.told:
-            self.stream.write(f"{text}\n")
-            self.stream.flush()
-        self.told = news
-
-    def wipe(self) -> None:
-        """Clear the line off a terminal: what comes next begins where it began."""
-        if self.told and self.stream is not None and self.stream.isatty():
-            self._draw("", end="\r")
-
-    def _draw(self, text: str, end: str = "") -> None:
-        """Write over the line; one that is as wide as the terminal would break."""
-        width = shutil.get_terminal_size().columns - 1
-        assert self.stream is not None  # noqa: S101 - both callers have looked
-        self.stream.write(f"\r{text[:width].ljust(width)}{end}")
-        self.stream.flush()
-
-
-@contextmanager
-def _line(settings: Settings, job: Mapping[str, Any]) -> Iterator[Line]:
-    """People watch on stdout; for programs that is kept for the end, and a terminal may look on."""
-    stream: TextIO | None = sys.stdout
-    if settings.json:
-        stream = sys.stderr if sys.stderr.isatty() else None
-    line = Line(job["id"], job.get("created_at", time.time()), stream, cycle("|/-\\"))
-    try:
-        yield line
-    finally:
-        line.wipe()
 
 
 def _outcome(job: Mapping[str, Any], answer: Answer) -> str:
@@ -244,7 +172,3 @@ def _outcome(job: Mapping[str, Any], answer: Answer) -> str:
 
 def _claimable(job: Mapping[str, Any]) -> str:
     return f"The job stays claimable: farebox jobs watch {printable(shlex.quote(job['id']))}"
-
-
-def _age(since: float) -> str:
-    return str(timedelta(seconds=max(0, int(time.time() - since))))

@@ -16,7 +16,7 @@ from proxy.core.routing import plain
 if TYPE_CHECKING:
     from proxy.core.config import Config
 
-SHARED_PATHS: Final = ("/v1/videos/generations", "/v1/portrait/enroll")
+SHARED_PATHS: Final = ("/v1/videos/generations", "/v1/videos", "/v1/portrait/enroll")
 """The calls that several kinds of providers serve; any other has one place to go."""
 
 
@@ -44,8 +44,8 @@ def quote(
     """Show what a call would cost, and whether the caps let it through; nothing is paid.
 
     The running daemon makes a dry run for each provider that could serve the call: for POST
-    /v1/videos/generations and /v1/portrait/enroll these are all but those of kind http, else the
-    one that the route leads to.
+    /v1/videos/generations, /v1/videos and /v1/portrait/enroll these are all but those of kind http,
+    else the one that the route leads to.
 
     A dry run sends the unpaid call, body and all, to a provider that is paid by x402: that is how
     one asks for its price. The price of one with a key comes from the table in the config.

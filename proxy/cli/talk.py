@@ -70,6 +70,11 @@ class Daemon:
             raise Failure(f"{answer.message} (here: --token, or FAREBOX_TOKEN)")
         return answer
 
+    def post(self, target: str, headers: Mapping[str, str], document: Mapping[str, Any]) -> Answer:
+        """Post a JSON object; as `ask`."""
+        typed = {"Content-Type": "application/json", **headers}
+        return self.ask("POST", target, typed, json.dumps(document).encode())
+
     def _answered(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:

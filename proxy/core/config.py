@@ -29,6 +29,7 @@ from proxy.core.config_values import (
     Name,
     Network,
     host_name,
+    host_pattern,
     one_or_many,
     origin,
     payees,
@@ -290,6 +291,21 @@ class Idempotency(Model):
     body_bytes_max: Annotated[int, Field(ge=0)] = 1_048_576
 
 
+class MirrorConfig(Model):
+    """Which finished clips are kept on disk, how many bytes of them, and for how long."""
+
+    hosts: Many[Annotated[str, AfterValidator(host_pattern)]] = ()
+    clip_bytes_max: Annotated[int, Field(ge=1024, le=2**40)] = 2**30
+    total_bytes_max: Annotated[int, Field(ge=1024, le=2**50)] = 10 * 2**30
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+
+    @model_validator(mode="after")
+    def _largest_fits(self) -> Self:
+        if self.clip_bytes_max > self.total_bytes_max:
+            raise ValueError("clip_bytes_max is more than total_bytes_max: no such clip would fit")
+        return self
+
+
 DEFAULT_ROUTES: Final = (
     RouteConfig(path="/v1/portrait/*", provider=AUTO),
     RouteConfig(path="/v1/videos/*", provider=AUTO),
@@ -325,6 +341,7 @@ class Config(Model):
     paused: bool | str = False
     limits: Limits = Limits()
     idempotency: Idempotency = Idempotency()
+    mirror: MirrorConfig | None = None
 
     def model_post_init(self, _context: object, /) -> None:
         """Compute the table of assets once, so that a request does not."""

@@ -17,6 +17,12 @@ from proxy.core.x402.assets import chain_id, is_address
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]+\]", re.ASCII)
+_LABELS: Final = re.compile(
+    r"(?:\*\.(?=[^.]+\.))?(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z](?:[a-z0-9-]*[a-z0-9])?",
+    re.ASCII,
+)
+"""A name of the net, its last label no number; after `*.` there are at least two labels."""
+_NAME_CHARS_MAX: Final = 253
 
 
 def parse_listen(address: str) -> tuple[str, int] | str:
@@ -126,6 +132,16 @@ def host_name(value: str) -> str:
     if _HOST.fullmatch(value) is None:
         raise ValueError("expected a host name without scheme and port, such as box.example")
     return value.lower()
+
+
+def host_pattern(value: str) -> str:
+    """Read a host's name, or `*.` and the name that hosts are to end with."""
+    if len(value) > _NAME_CHARS_MAX or _LABELS.fullmatch(value) is None:
+        raise ValueError(
+            "expected a host name in small letters such as cdn.example.com, or *.example.com for"
+            " all below it"
+        )
+    return value
 
 
 def _as_tuple(value: object) -> object:

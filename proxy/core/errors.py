@@ -28,11 +28,14 @@ STATUS: Final[dict[str, int]] = {
     "no_route": 404,
     "job_unknown": 404,
     "portrait_unknown": 404,
+    "clip_unknown": 404,
     "method_not_allowed": 405,
     "request_timeout": 408,
     "payment_pending": 409,
     "result_not_kept": 409,
     "portrait_name_taken": 409,
+    "portrait_not_verified": 409,
+    "clip_not_ready": 409,
     "body_too_large": 413,
     "wrong_host": 421,
     "idempotency_mismatch": 422,
@@ -104,3 +107,5 @@ class Refused(Exception):  # noqa: N818 - it carries a refusal, which is no erro
         self.refusal = refusal
         self.story: dict[str, object] = {}
         """What the request's log line says beside the usual, as in `Reply`."""
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
+        """Headers of the answer beside a refusal's usual ones."""

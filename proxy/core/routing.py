@@ -34,7 +34,8 @@ _ASSET_SCHEME = "asset://"
 class Signs:
     """What a request on an `auto` route says about where it belongs.
 
-    `owners` maps known ids to the providers that gave them out.
+    `owners` maps known ids to the providers that gave them out; a known person's group is an
+    asset here.
     """
 
     path: str
@@ -42,6 +43,7 @@ class Signs:
     model: str | None = None
     assets: tuple[str, ...] = ()
     owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    method: str = "GET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def body_signs(fields: Mapping[str, object]) -> tuple[str | None, tuple[str, ...
     model = fields.get("model")
     found = [fields.get("real_face_asset_id"), *_asset_urls(fields)]
     return model if isinstance(model, str) else None, tuple(
-        dict.fromkeys(a for a in found if isinstance(a, str) and a)
+        dict.fromkeys(a for a in found if isinstance(a, str) and a and a.isprintable())
     )
 
 
@@ -119,7 +121,7 @@ def decide(signs: Signs, config: Config) -> Decision | Refusal:
             "use a model of the asset's provider, or enrol the portrait with the model's"
         )
         return Refusal("route_conflict", message)
-    return by_model or by_asset or _default(signs.path, config)
+    return by_model or by_asset or _default(signs, config)
 
 
 def fixed(route: RouteConfig, header: str | None, config: Config) -> Decision | Refusal:
@@ -250,7 +252,11 @@ def _by_asset(signs: Signs, config: Config) -> Decision | Refusal | None:
     for asset in signs.assets:
         owners = signs.owners.get(asset, ())
         if owners:
-            return Decision(owners[0], f"asset {asset!a} was given out by it")
+            known = next((owner for owner in owners if owner in config.providers), None)
+            if known is None:
+                message = f"asset {asset!a} is {owners[0]}'s, which is not configured"
+                return Refusal("no_route", message)
+            return Decision(known, f"asset {asset!a} was given out by it")
         if asset.startswith("ta_"):
             return _of_kind("blockrun", f"asset {asset!a}", config)
     return None
@@ -283,10 +289,10 @@ def _of_kind(kind: Kind, reason: str, config: Config) -> Decision | Refusal:
     )
 
 
-def _default(path: str, config: Config) -> Decision | Refusal:
+def _default(signs: Signs, config: Config) -> Decision | Refusal:
     if config.default_provider in config.providers:
         return Decision(config.default_provider, "the default provider")
-    if _is_in_the_book(path):
+    if _is_in_the_book(signs):
         return Decision(next(iter(config.providers)), "the book of portraits knows whose it is")
     return Refusal(
         "no_route",
@@ -294,12 +300,14 @@ def _default(path: str, config: Config) -> Decision | Refusal:
     )
 
 
-def _is_in_the_book(path: str) -> bool:
-    """Whether a path asks the daemon's own book: all portraits, or one of them."""
-    below = path.removeprefix(_PORTRAITS)
-    if below == path:
+def _is_in_the_book(signs: Signs) -> bool:
+    """Whether a path asks the daemon's own book: all portraits, or one, and the same of people."""
+    below = signs.path.removeprefix(_PORTRAITS)
+    if below == signs.path:
         return False
-    return not below or (below.startswith("/") and below[1:].split("/")[0] not in _NO_PORTRAITS)
+    first = below[1:].split("/")[0]
+    told = first not in _NO_PORTRAITS or (first == "sessions" and signs.method == "GET")
+    return not below or (below.startswith("/") and told)
 
 
 def _asset_urls(value: object) -> Iterator[str]:

@@ -6,10 +6,12 @@ what must be finished regardless of the client (a payment that is out) is for `s
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -25,10 +27,13 @@ from proxy.gate.refusals import overloaded_reply, refusal_reply
 from proxy.gate.respond import Delivery, send
 
 Serve = Callable[[Request], Awaitable[Reply]]
+Callback = Callable[[str, str | None], Awaitable[Reply]]
+"""Takes what stands behind the callback's path, and the query."""
 
 OURS = "farebox"
 """The provider that metrics name where none served the request."""
 
+_CALLBACK: Final = re.compile(r"/portrait.*/callback/", re.IGNORECASE | re.DOTALL)
 _CODES = frozenset({*STATUS, "overloaded", "payment_rejected", ""})
 """What may be a label: our codes, one of which goes on a provider's own answer, and none."""
 
@@ -89,8 +94,10 @@ class Handler:
         metrics: DoorMetrics,
         clock: Callable[[], float],
         bounds: Bounds,
+        callback: Callback,
     ) -> None:
         self._serve = serve
+        self._callback = callback
         self._pages = pages
         self._config = config
         self._logger = logger
@@ -159,9 +166,8 @@ class Handler:
 
     async def _reply(self, request: Request) -> Reply:
         try:
-            if request.method == "GET" and request.path.startswith(CALLBACK_PREFIX):
-                # Anybody may knock here, so what knocks is never passed on to a provider.
-                raise Refused(Refusal("no_route", "nothing waits for this callback"))  # noqa: TRY301
+            if request.path.startswith(CALLBACK_PREFIX):
+                return await self._called_back(request)
             if is_own_page(request.path):
                 return await self._pages.answer(
                     request.method, request.path, request.query, request.id
@@ -170,12 +176,24 @@ class Handler:
         except Refused as refused:
             reply = refusal_reply(refused.refusal, request.id)
             reply.story = refused.story | reply.story
+            reply.headers = (*reply.headers, *refused.headers)
             return reply
         except Exception as failure:
             # The last resort: a bug behind the door must not close it.
             self._logger.exception("internal_error", id=request.id, exc_info=failure)
             refusal = Refusal("internal_error", f"a fault of ours; the log says more: {request.id}")
             return refusal_reply(refusal, request.id)
+
+    async def _called_back(self, request: Request) -> Reply:
+        """Answer at the callback: anybody may knock here, and none is passed on to a provider."""
+        if request.method != "GET":
+            message = "a verification's callback is for the GET of somebody's phone"
+            reply = refusal_reply(Refusal("method_not_allowed", message), request.id)
+            others = tuple(header for header in reply.headers if header[0] != b"Allow")
+            reply.headers = (*others, (b"Allow", b"GET"))
+            return reply
+        state = request.path.removeprefix(CALLBACK_PREFIX)
+        return await self._callback(state, request.query)
 
     def _closes(self, head: Head, line: Line) -> bool:
         """Whether the connection ends with this answer.
@@ -203,7 +221,7 @@ class Handler:
             id=line.id,
             client=line.client,
             method=line.method,
-            path=line.path,
+            path=_without_state(line.path),
             status=line.status,
             bytes_in=line.body.bytes_read if line.body is not None else 0,
             bytes_out=line.delivery.bytes_out,
@@ -233,6 +251,16 @@ def _request(
         host=admitted.host,
         client=admitted.client,
     )
+
+
+def _without_state(path: str) -> str:
+    """A path for the log: what stands behind a callback's is a secret, however it is written."""
+    return f"{CALLBACK_PREFIX}…" if _CALLBACK.search(unquote(path)) else path
+
+
+async def no_callback(_state: str, _query: str | None) -> Reply:
+    """Answer where nothing is ever called back."""
+    raise Refused(Refusal("no_route", "nothing waits for this callback"))
 
 
 def new_id() -> str:

@@ -18,7 +18,7 @@ from aiohttp.http import HttpRequestParser
 from proxy.core.config import Config
 from proxy.gate.admin import Admin, Pages
 from proxy.gate.connection import Bounds, Connection, Listener
-from proxy.gate.handler import DoorMetrics, Handler, Logger, Serve
+from proxy.gate.handler import Callback, DoorMetrics, Handler, Logger, Serve, no_callback
 from proxy.gate.sockets import BACKLOG, DoorError, open_sockets, remove_stale
 
 AIOHTTP_MIN: Final = (3, 14, 4)
@@ -35,7 +35,7 @@ class Door:
 
     `serve` answers what is for a provider and raises `Refused` to refuse; it is cancelled when its
     client hangs up. `config` gives the snapshot in force. `inherited` are listening sockets from
-    systemd, taken instead of the config's addresses.
+    systemd, taken instead of the config's addresses. `callback` answers phones.
     """
 
     def __init__(
@@ -46,15 +46,17 @@ class Door:
         config: Callable[[], Config],
         logger: Logger,
         metrics: DoorMetrics,
-        clock: Callable[[], float] = time.monotonic,
         bounds: Bounds = Bounds(),  # noqa: B008 - frozen
         inherited: Sequence[socket.socket] = (),
+        callback: Callback = no_callback,
     ) -> None:
         self._config = config
         self._metrics = metrics
         self._bounds = bounds
         self._inherited = tuple(inherited)
-        self._handler = Handler(serve, Pages(admin), config, logger, metrics, clock, bounds)
+        self._handler = Handler(
+            serve, Pages(admin), config, logger, metrics, time.monotonic, bounds, callback
+        )
         self._opened: tuple[socket.socket, ...] = ()
         self._files: tuple[Path, ...] = ()
         self._servers: list[asyncio.Server] = []

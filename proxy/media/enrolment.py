@@ -25,7 +25,8 @@ def read_enrolment(fields: JsonObject, *, strict: bool) -> Enrolment | Refusal:
     Where it is to be written anew (`strict`) a field that would be lost on the way is refused.
     """
     unknown = next((key for key in fields if key not in _FIELDS), None)
-    if "session" in fields:  # unread, a person would be paid for as nobody
+    if "session" in fields:
+        # Reception puts the person's group in its place; unread, they would be paid for as nobody.
         return Refusal(
             "field_not_supported", "session is not taken here: name the group_id of its person"
         )
@@ -34,15 +35,27 @@ def read_enrolment(fields: JsonObject, *, strict: bool) -> Enrolment | Refusal:
         message = f"{unknown[:NAME_CHARS_MAX]!a} cannot be passed on: known are {known}"
         return Refusal("field_not_supported", message)
     name, image_url, group_id = (fields.get(key) for key in ("name", "image_url", "group_id"))
-    if not _is_text(name) or len(str(name)) > NAME_CHARS_MAX:
-        message = f"name is what the portrait is to be called: 1 to {NAME_CHARS_MAX} characters"
-        return Refusal("bad_request", message)
-    if not _is_text(image_url) or not str(image_url).lower().startswith(("https://", "http://")):
+    if (refusal := name_refusal(name)) is not None:
+        return refusal
+    if not is_text(image_url) or not str(image_url).lower().startswith(("https://", "http://")):
         return Refusal("bad_request", "image_url is the http(s) URL of the picture to enrol")
-    if group_id is not None and not _is_text(group_id):
+    if group_id is not None and not is_text(group_id):
         return Refusal("bad_request", "group_id is the id of a verified person's group")
     group = None if group_id is None else str(group_id)
     return Enrolment(str(name), str(image_url), fields, group)
+
+
+def name_refusal(name: object) -> Refusal | None:
+    """Why a portrait, or the person who is to be one, cannot be called so; None if it can."""
+    if is_text(name) and len(str(name)) <= NAME_CHARS_MAX:
+        return None
+    message = f"name is what the portrait is to be called: 1 to {NAME_CHARS_MAX} characters"
+    return Refusal("bad_request", message)
+
+
+def is_text(value: object) -> bool:
+    """Whether something can be written down and shown: lone surrogates and controls cannot."""
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
 def enrolled(portrait: Portrait, response: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -117,8 +130,3 @@ def _models(lore: Lore, answer: JsonObject) -> tuple[str, ...]:
     named = usage.get("compatible_models") if isinstance(usage, dict) else None
     found = [each for each in named if isinstance(each, str)] if isinstance(named, list) else []
     return tuple(found) or lore.portrait_models
-
-
-def _is_text(value: object) -> bool:
-    """Whether something can be written down and shown: lone surrogates and controls cannot."""
-    return isinstance(value, str) and bool(value.strip()) and value.isprintable()

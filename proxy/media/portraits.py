@@ -3,7 +3,6 @@
     enrol: reserve the name, make the provider's call, enter what it gave out in the book
     follow: ask until the portrait is ready, for a client that waits
     serve: list, show and delete; the own wallet's lists
-    named: whose portrait a name is, for videos
 
 A name is taken before the provider is called, and given back if nothing comes of it. Asking goes on
 only for somebody who waits: a hang-up leaves the portrait in the book as `processing`, and the next
@@ -25,17 +24,18 @@ from proxy.core.http import Reply, get
 from proxy.delivery import Delivered
 from proxy.jobs import WAIT_S, preference
 from proxy.media.enrolment import enrolled_before, enrolment_reply, portrait_of, read_enrolment
+from proxy.media.native import ENROL, native_enrolment
 from proxy.media.performing import Perform
 from proxy.media.wallet_lists import WalletLists
 from proxy.media.watching import Pace, Seen, Watch
 from proxy.providers.lore import Enrolment, NativeCall
 from proxy.replies import json_reply
 from proxy.store import Ledger, LedgerUnavailableError, portraits
-from proxy.store.portraits import ENROLLING, FAILED, PROCESSING, UNKNOWN, Portrait
+from proxy.store.names import unknown
+from proxy.store.portraits import PROCESSING, UNKNOWN, Portrait
 from proxy.visit import Visit
 
 PATH: Final = "/v1/portrait"
-ENROL: Final = f"{PATH}/enroll"
 OTHERS: Final = ("enroll", "sessions", "callback")
 """What stands below the path and is no portrait; one of such a name is asked for by its id."""
 
@@ -67,15 +67,9 @@ class Portraits:
         Refused for what the provider's own call cannot express. What is wrong with a body that need
         not be written anew is for its provider to say.
         """
-        asked = (visit.request.method, visit.request.path)
-        if asked != ("POST", ENROL) or not visit.lore.portrait_models:
+        if (visit.request.method, visit.request.path) != ("POST", ENROL):
             return None
-        wanted = read_enrolment(visit.fields, strict=visit.lore.translates)
-        if isinstance(wanted, Refusal):
-            if wanted.code == "bad_request" and not visit.lore.translates:
-                return None
-            raise Refused(wanted)
-        call = visit.lore.enrolment(wanted)
+        call = native_enrolment(visit.fields, visit.config)
         if isinstance(call, Refusal):
             raise Refused(call)
         return call
@@ -154,17 +148,6 @@ class Portraits:
         portrait = await self._asked_for(visit, word)
         return await (self._show if method == "GET" else self._delete)(visit, portrait)
 
-    async def named(self, name: str) -> Portrait | Refusal:
-        """The portrait of a name (or an id), to be used in a video."""
-        found = await self._known(name)
-        if not found:
-            return _unknown(name)
-        portrait = found[0]
-        if portrait.status in (ENROLLING, FAILED):
-            message = f"the portrait {name!a} cannot be used: it is {portrait.status}"
-            return Refusal("portrait_unknown", message)
-        return portrait
-
     async def _show(self, visit: Visit, portrait: Portrait) -> Reply:
         """Show one portrait; what is not settled yet is asked after, once or for `wait=N`."""
         seen, aimed = Seen(portrait), _aimed(visit, portrait)
@@ -208,7 +191,7 @@ class Portraits:
                 raise Refused(Refusal("route_conflict", message))
             found = mine
         if not found:
-            raise Refused(_unknown(word))
+            raise Refused(unknown(word))
         return found[0]
 
     async def _known(self, word: str) -> tuple[Portrait, ...]:
@@ -231,7 +214,3 @@ def _aimed(visit: Visit, portrait: Portrait) -> Visit | None:
         return None
     visit.story.update(provider=portrait.provider, portrait=portrait.id)
     return replace(visit, provider=portrait.provider)
-
-
-def _unknown(word: str) -> Refusal:
-    return Refusal("portrait_unknown", f"no portrait is called {word!a}: GET {PATH} lists them")

@@ -7,14 +7,16 @@ the common path for as long as its provider knows it.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, get
-from proxy.core.videos import VideoProgress, VideoRequest, accepted, finished, read_video
+from proxy.core.videos import VideoProgress, accepted, finished
 from proxy.delivery import Delivered
 from proxy.jobs import note
+from proxy.media.native import native_video
 from proxy.media.performing import Perform, Performed
 from proxy.providers.lore import NativeCall
 from proxy.store import Ledger, Memory
@@ -26,24 +28,24 @@ _PASSED_ON: Final = (b"retry-after", b"farebox-payment")
 
 
 class Videos:
-    """Submits and polls videos of providers that do not speak the common shape."""
+    """Submits and polls videos of providers that do not speak the common shape.
 
-    def __init__(self, ledger: Ledger, perform: Perform) -> None:
+    `noted` hears that the end of one was written down.
+    """
+
+    def __init__(self, ledger: Ledger, perform: Perform, noted: Callable[[], None]) -> None:
         self._ledger = ledger
         self._perform = perform
+        self._noted = noted
 
     def native(self, visit: Visit) -> NativeCall | None:
         """The native call that a request of the common shape stands for; None if it is none.
 
         Refused for what the provider's own call cannot express.
         """
-        request = visit.request
-        if request.method != "POST" or request.path != PATH or not visit.lore.translates:
+        if (visit.request.method, visit.request.path) != ("POST", PATH):
             return None
-        video = read_video(visit.fields)
-        if isinstance(video, Refusal):
-            raise Refused(video)
-        call = visit.lore.video_call(_with_model(video, visit), visit.config.extra_fields)
+        call = native_video(visit.fields, visit.config)
         if isinstance(call, Refusal):
             raise Refused(call)
         return call
@@ -88,6 +90,7 @@ class Videos:
         reply = _reply(200, document, ())
         kept = reply.body if isinstance(reply.body, bytes) else None
         await note(self._ledger, replace(job, state=progress.status, answer=kept))
+        self._noted()
         return reply, True
 
     def _no_news(self, visit: Visit, job: Memory, done: Performed) -> tuple[Reply, bool]:
@@ -103,10 +106,6 @@ def read_duration_s(visit: Visit) -> int | None:
     """How long a clip a request asks for, where it says so."""
     value = visit.fields.get("duration_seconds")
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _with_model(video: VideoRequest, visit: Visit) -> VideoRequest:
-    return video if video.model else replace(video, model=visit.config.default_video_model)
 
 
 def _reply(status: int, document: dict[str, Any], headers: Headers) -> Reply:

@@ -6,11 +6,27 @@ clip finished, so polls repeat the submission's header while it lives.
 """
 
 from typing import Final
+from urllib.parse import urlencode
 
-from proxy.providers.lore import Enrolment, GivenOut, JsonObject, Likeness, Lore, NativeCall
+from proxy.core.errors import Refusal
+from proxy.providers import people
+from proxy.providers.lore import (
+    Enrolment,
+    GivenOut,
+    JsonObject,
+    Likeness,
+    Lore,
+    NativeCall,
+    Opened,
+    Verification,
+)
 
 _JOBS: Final = "/v1/videos/generations"
 _ENROLMENTS: Final = ("/v1/portrait/enroll", "/v1/realface/enroll")
+_REALFACE: Final = "/v1/realface"
+_LINK_S: Final = 120
+"""How long a link lives where the answer does not say."""
+
 _SETTLED: Final = ("settled", "already_settled")
 
 
@@ -42,6 +58,30 @@ class BlockRun(Lore):
         """An enrolment's answer: it is there at once."""
         id_ = _text(answer.get("asset_id"))
         return Likeness(id_, "active", _text(answer.get("group_id")) or None) if id_ else None
+
+    def session_call(self, wanted: Verification) -> NativeCall | Refusal:
+        """RealFace's beginning; for a group that is there already it gives a new link."""
+        for field, value in (("callback_url", wanted.callback_url), ("lang", wanted.lang)):
+            if value is not None:
+                message = f"{field}: BlockRun's verification takes a name alone; leave it out"
+                return Refusal("field_not_supported", message)
+        group = {} if wanted.group_id is None else {"groupId": wanted.group_id}
+        return NativeCall("POST", f"{_REALFACE}/init", {"name": wanted.name, **group})
+
+    def session_opened(self, answer: JsonObject) -> Opened | None:
+        """The link comes with the person's group, or nobody could ask after it."""
+        link, group_id = people.link(answer.get("h5_link")), people.group(answer.get("group_id"))
+        if link is None or group_id is None:
+            return None
+        return Opened(link, people.seconds(answer.get("expires_in_seconds"), _LINK_S), group_id)
+
+    def session_poll(self, group_id: str) -> NativeCall:
+        """RealFace's status, which is free."""
+        return NativeCall("GET", f"{_REALFACE}/status", query=urlencode({"groupId": group_id}))
+
+    def session_verified(self, answer: JsonObject) -> bool:
+        """Ready to be enrolled, or enrolled already."""
+        return answer.get("ready_to_finalize") is True or answer.get("status") == "active"
 
     def wallet_list(self, what: str, address: str) -> NativeCall:
         """Free, and 20 an hour for both lists together."""

@@ -37,11 +37,15 @@ class GivenOut:
 
 @dataclass(frozen=True, slots=True)
 class NativeCall:
-    """A provider's own call, written by the daemon. `path` is percent-encoded."""
+    """A provider's own call, written by the daemon. `path` and `query` are percent-encoded.
+
+    A submission without a query of its own is made with the client's.
+    """
 
     method: str
     path: str
     body: JsonObject | None = None
+    query: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,28 @@ class Likeness:
     group_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a client wants of a real person's verification.
+
+    `group_id` is the person's group, where an earlier try was given one.
+    """
+
+    name: str
+    callback_url: str | None = None
+    lang: str | None = None
+    group_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A link for somebody's phone, for how long it lives, and the person's group if it is known."""
+
+    link: str
+    expires_in_s: int
+    group_id: str | None = None
+
+
 class Lore:
     """What is known of a kind; each kind overrides what it documents."""
 
@@ -77,6 +103,9 @@ class Lore:
 
     portrait_models: ClassVar[tuple[str, ...]] = ()
     """The models that take a portrait; a kind that has none enrols none."""
+
+    calls_back: ClassVar[bool] = False
+    """Whether a verification ends with the phone at a `callback_url`."""
 
     def model_of(self, method: str, path: str, fields: JsonObject) -> str | None:
         """The model that a call would run, for the price table."""
@@ -147,6 +176,22 @@ class Lore:
     def likeness(self, answer: JsonObject) -> Likeness | None:
         """The portrait that an enrolment or a poll answers with."""
         return None
+
+    def session_call(self, wanted: Verification) -> NativeCall | Refusal | None:
+        """The call that begins a real person's verification; None where none does."""
+        return None
+
+    def session_opened(self, answer: JsonObject) -> Opened | None:
+        """The link that such a call was answered with; None for an answer without a usable one."""
+        return None
+
+    def session_poll(self, group_id: str) -> NativeCall | None:
+        """The call that says whether a person is verified; None where none does."""
+        return None
+
+    def session_verified(self, answer: JsonObject) -> bool:
+        """Whether the answer to such a poll says that the person is verified."""
+        return False
 
     def wallet_list(self, what: str, address: str) -> NativeCall | None:
         """The call that lists what a wallet enrolled: its `portraits` or its `realfaces`."""

@@ -9,11 +9,22 @@ from typing import Final
 
 from proxy.core.errors import Refusal
 from proxy.core.videos import VideoProgress, VideoRequest, segment
-from proxy.providers import pomex_videos
-from proxy.providers.lore import Enrolment, GivenOut, JsonObject, Likeness, Lore, NativeCall
+from proxy.providers import people, pomex_videos
+from proxy.providers.lore import (
+    Enrolment,
+    GivenOut,
+    JsonObject,
+    Likeness,
+    Lore,
+    NativeCall,
+    Opened,
+    Verification,
+)
 
 _ASSETS: Final = "/v1/video/assets"
 _GENERATIONS: Final = "/v1/video/generations"
+_LINK_S: Final = 30 * 60
+"""How long a link lives, about."""
 
 
 class Pomex(Lore):
@@ -21,6 +32,7 @@ class Pomex(Lore):
 
     translates = True
     portrait_models = ("byteplus/seedance-2.0", "byteplus/seedance-2.0-fast")
+    calls_back = True
 
     def enrolment(self, wanted: Enrolment) -> NativeCall:
         """An asset in a verified person's group, or without one in the default Virtual group."""
@@ -31,6 +43,23 @@ class Pomex(Lore):
     def portrait_poll(self, id_: str) -> NativeCall:
         """Get an asset."""
         return NativeCall("GET", f"{_ASSETS}/{segment(id_)}")
+
+    def session_call(self, wanted: Verification) -> NativeCall | Refusal:
+        """A session; its phone ends at the callback, which alone hears of the person's group."""
+        if wanted.callback_url is None:
+            message = (
+                "callback_url: PomexAI sends the phone on to a page of yours. Name its https URL, "
+                "or set public_url in the config: then the daemon waits there itself"
+            )
+            return Refusal("bad_request", message)
+        lang = {} if wanted.lang is None else {"lang": wanted.lang}
+        body = {"callback_url": wanted.callback_url, **lang}
+        return NativeCall("POST", f"{_ASSETS}/sessions", body)
+
+    def session_opened(self, answer: JsonObject) -> Opened | None:
+        """A link, and nothing else."""
+        link = people.link(answer.get("h5_link"))
+        return None if link is None else Opened(link, _LINK_S)
 
     def likeness(self, answer: JsonObject) -> Likeness | None:
         """An asset, as uploading and getting it answer."""

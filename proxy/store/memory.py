@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from proxy.store.records import Memory
 
 _COLUMNS = "id, kind, provider, model, poll_path, payment, client, state, answer"
+_OPPOSITE = {"ASC": "DESC", "DESC": "ASC"}
 
 
 def remember(db: sqlite3.Connection, memories: Sequence[Memory], now: int) -> None:
@@ -61,3 +62,39 @@ def job_of(db: sqlite3.Connection, payment: str) -> Memory | None:
         (payment,),
     ).fetchone()
     return None if row is None else Memory(*row)
+
+
+def dated_job(db: sqlite3.Connection, provider: str, id_: str) -> tuple[Memory, int] | None:
+    """A job of a provider, and when it was first heard of."""
+    row = db.execute(
+        f"SELECT {_COLUMNS}, created_at FROM memory WHERE kind = 'job' AND id = ? AND provider = ?",
+        (id_, provider),
+    ).fetchone()
+    return None if row is None else (Memory(*row[:-1]), row[-1])
+
+
+def dated_jobs(
+    db: sqlite3.Connection, limit: int, *, after: str | None = None, newest_first: bool = True
+) -> list[tuple[Memory, int]] | None:
+    """Jobs in the order in which they were heard of, each with that time.
+
+    None where the one to go on after is not known. Of two that share an id the later in the order
+    counts, so that going on comes to an end.
+    """
+    order, beyond = ("DESC", "<") if newest_first else ("ASC", ">")
+    last: tuple[int, int] | None = None
+    if after is not None:
+        last = db.execute(
+            "SELECT created_at, rowid FROM memory WHERE kind = 'job' AND id = ?"
+            f" ORDER BY created_at {_OPPOSITE[order]}, rowid {_OPPOSITE[order]} LIMIT 1",
+            (after,),
+        ).fetchone()
+        if last is None:
+            return None
+    further = "" if last is None else f" AND (created_at, rowid) {beyond} (?, ?)"
+    rows = db.execute(
+        f"SELECT {_COLUMNS}, created_at FROM memory WHERE kind = 'job'{further}"
+        f" ORDER BY created_at {order}, rowid {order} LIMIT ?",
+        (*(last or ()), limit),
+    )
+    return [(Memory(*row[:-1]), row[-1]) for row in rows]

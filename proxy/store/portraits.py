@@ -66,8 +66,8 @@ class Portrait:
 
 def reserve(db: sqlite3.Connection, provider: str, name: str, now: int) -> Portrait | None:
     """Take a name for an enrolment that is about to begin; or whose it is already."""
-    standing = _named(db, name)
-    if standing is not None and standing.status != FAILED:
+    standing = holder(db, name)
+    if standing is not None:
         return standing
     db.execute("UPDATE portrait SET name = NULL WHERE name = ?", (name,))
     db.execute(
@@ -75,6 +75,12 @@ def reserve(db: sqlite3.Connection, provider: str, name: str, now: int) -> Portr
         (provider, _placeholder(name), name, ENROLLING, now),
     )
     return None
+
+
+def holder(db: sqlite3.Connection, name: str) -> Portrait | None:
+    """Whose a name is, if it is not to be had."""
+    standing = _named(db, name)
+    return None if standing is None or standing.status == FAILED else standing
 
 
 def release(db: sqlite3.Connection, name: str) -> None:

@@ -268,6 +268,54 @@ CREATE TABLE portrait (
   request    BLOB NOT NULL DEFAULT x'', -- what enrolled it, to know it when it is sent again
   PRIMARY KEY (provider, id)
 ) STRICT;
+
+-- Verifications of real people, one by provider and name, with the newest link for a phone; and
+-- what the callbacks of their links are known by, which is good for one result each.
+CREATE TABLE session (
+  id           TEXT PRIMARY KEY,
+  provider     TEXT NOT NULL,
+  name         TEXT NOT NULL COLLATE NOCASE,
+  h5_link      TEXT NOT NULL,
+  expires_at   INTEGER NOT NULL,
+  status       TEXT NOT NULL CHECK (status IN ('pending', 'verified', 'failed')),
+  group_id     TEXT,
+  reason       TEXT NOT NULL,
+  callback_url TEXT NOT NULL, -- the client's own, and the language it asked for; '' for none
+  lang         TEXT NOT NULL,
+  response     TEXT NOT NULL,
+  created_at   INTEGER NOT NULL,
+  UNIQUE (provider, name),
+  CHECK (status <> 'verified' OR group_id IS NOT NULL)
+) STRICT;
+CREATE INDEX session_by_group ON session (group_id) WHERE group_id IS NOT NULL;
+CREATE TABLE session_state (
+  sha256     BLOB PRIMARY KEY CHECK (length(sha256) = 32),
+  session    TEXT NOT NULL REFERENCES session (id),
+  h5_link    TEXT NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX session_state_by_session ON session_state (session);
+
+-- Finished clips that are kept on this disk, or are to be: a row from the first attempt on. One
+-- that is 'fetching' is being fetched, or waits until `next_at` to be tried again; 'forgotten' is
+-- what was kept for its time. `host` is the one that the config would have to allow.
+CREATE TABLE clip (
+  provider   TEXT NOT NULL,
+  job        TEXT NOT NULL,
+  state      TEXT NOT NULL CHECK (state IN ('fetching', 'kept', 'failed', 'forgotten')),
+  since      INTEGER NOT NULL,
+  attempts   INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  next_at    INTEGER NOT NULL DEFAULT 0,
+  note       TEXT NOT NULL DEFAULT '',
+  host       TEXT NOT NULL DEFAULT '',
+  bytes      INTEGER CHECK (bytes > 0),
+  sha256     BLOB CHECK (length(sha256) = 32),
+  media_type TEXT NOT NULL DEFAULT '',
+  kept_at    INTEGER,
+  PRIMARY KEY (provider, job),
+  CHECK (state <> 'kept' OR (bytes NOTNULL AND sha256 NOTNULL AND kept_at NOTNULL))
+) STRICT;
+CREATE INDEX clip_by_age ON clip (kept_at) WHERE state = 'kept';
 """
 
 MIGRATIONS: Final = (_V1, _V2)

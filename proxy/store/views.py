@@ -65,19 +65,29 @@ def payment(db: sqlite3.Connection, id_: str) -> dict[str, Any] | None:
 def jobs(db: sqlite3.Connection, *, limit: int = 100) -> dict[str, Any]:
     """The newest jobs: `{"jobs".
 
-    [{id, provider, model, state, created_at, payment?, result?}]}`.
+    [{id, provider, model, state, created_at, payment?, result?, clip?: {state, bytes?, note?}}]}`.
     """
     rows = db.execute(
-        "SELECT id, provider, model, state, created_at, payment, answer FROM memory"
-        " WHERE kind = 'job' ORDER BY created_at DESC, rowid DESC LIMIT ?",
+        "SELECT m.id, m.provider, m.model, m.state, m.created_at, m.payment, m.answer,"
+        " c.state, c.bytes, c.note FROM memory m"
+        " LEFT JOIN clip c ON c.provider = m.provider AND c.job = m.id"
+        " WHERE m.kind = 'job' ORDER BY m.created_at DESC, m.rowid DESC LIMIT ?",
         (limit,),
     )
     names = ("id", "provider", "model", "state", "created_at", "payment")
     found = []
-    for *values, answer in rows:
+    for *values, answer, clip, bytes_, note in rows:
         job = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-        found.append({**job, **_result(answer)})
+        found.append({**job, **_result(answer), **_clip(clip, bytes_, note)})
     return {"jobs": found}
+
+
+def _clip(state: str | None, bytes_: int | None, note: str | None) -> dict[str, Any]:
+    """What became of a job's clip on this disk, where anything was tried."""
+    if state is None:
+        return {}
+    known = {"state": state, "bytes": bytes_, "note": note or None}
+    return {"clip": {name: value for name, value in known.items() if value is not None}}
 
 
 def _result(answer: bytes | None) -> dict[str, Any]:

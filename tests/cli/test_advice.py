@@ -44,7 +44,7 @@ def test_prices_that_are_watched(house: House) -> None:
     [
         ("paused: true", "paused"),
         ("paused: audit", "paused"),
-        ("public_url: 'https://me.example'", "public_url"),
+        ("public_url: 'http://localhost:9'", "public_url"),
         ("payees: [{address: any, caps: {hour: '3', day: '2'}}]", "payees[0].caps.hour"),
     ],
 )
@@ -54,3 +54,13 @@ def test_what_may_not_be_meant(house: House, added: str, path: str) -> None:
         config.write(f"{added}\n")
 
     assert warned(house) == [path]
+
+
+def test_where_providers_call_back(house: House) -> None:
+    """`public_url` has its effect where a provider calls back, and none elsewhere."""
+    with house.config.open("a") as config:
+        config.write("public_url: 'https://me.example'\n")
+    assert warned(house) == []
+
+    house.edit("kind: pomex", "kind: sunra")
+    assert warned(house) == ["public_url"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from proxy.cli import jobs
+from proxy.cli import jobs, progress
 from proxy.cli.common import Failure
 from proxy.cli.talk import Answer, Daemon
 from proxy.sandbox import SandboxOptions
@@ -229,7 +229,7 @@ async def look(*answers: bytes) -> tuple[Answer, str]:
     told = io.StringIO()
     async with Provider(script) as town:
         daemon = Daemon(town.url, STOP_S)
-        line = jobs.Line("a:1/2", time.time() - 3700, told, itertools.repeat(""))
+        line = progress.Line("a:1/2", time.time() - 3700, told, itertools.repeat(""))
         answer = await asyncio.to_thread(jobs._watched, daemon, {"id": "a:1/2"}, line)
     return answer, told.getvalue()
 

@@ -1,7 +1,9 @@
 """`farebox check`, run as a process: verdicts, exit codes, explanations, and no secret shown."""
 
 import json
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ from click.testing import CliRunner
 from proxy.cli import main
 from proxy.cli.advice import advice
 from proxy.configfile import parse_config
-from proxy.store import Memory
+from proxy.store import Memory, portraits, sessions
 from proxy.store.memory import remember
+from proxy.store.portraits import Portrait
 from proxy.store.schema import FILE_NAME, connect, migrate
+from proxy.store.sessions import Session
 from tests.config.conftest import KEY, MINIMAL, Run, Write
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
@@ -199,8 +203,8 @@ def test_explain_a_paid_call(write: Write) -> None:
 @pytest.mark.usefixtures("_private_example")
 def test_explain_a_call_with_a_key(write: Write) -> None:
     """A provider with a key and prices: the table says what counts against the caps."""
-    body = write('{"model": "bytedance/seedance-2.0-fast-relay", "duration": 10}', "body.json")
-    answer = explain("POST", "/v1/videos/generations", "--body", str(body))
+    path = "/v1/queue/bytedance/seedance-2.0-fast-relay/reference-to-video"
+    answer = explain("POST", path, "--body", str(write('{"duration": 10}', "body.json")))
     assert (answer["provider"], answer["price"]) == ("sunra", "$2.00, from the table")
     answer = explain("POST", "/v1/video/generations")
     assert answer["provider"] == "pomex"
@@ -243,6 +247,96 @@ def test_explain_remembers_jobs(write: Write, tmp_path: Path) -> None:
     assert (answer["provider"], answer["why"]) == ("pomex", "a job that it gave out")
 
 
+THREE = """
+  sunra: {kind: sunra, base_url: "https://s", auth: {bearer: {env: A}}, prices:
+    [{model: "bytedance/seedance-2.0-fast-relay*", usd_per_second: "0.20", default_seconds: 5}]}
+  pomex: {kind: pomex, base_url: "https://p", auth: {bearer: {env: A}},
+    default_video_model: "byteplus/seedance-2.0-fast"}
+state_dir: .
+"""
+RELAY = "bytedance/seedance-2.0-fast-relay"
+
+
+@pytest.fixture
+def explained(write: Write, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Explain a call to three providers, over a ledger that knows a portrait and a person."""
+    path = str(write(MINIMAL + THREE))
+    rachel = Portrait("pomex", "asset-1", "rachel", "real", "group-1", "active")
+    ross = Session("ps_1", "pomex", "ross", "https://h5", 10)
+    with closing(connect(tmp_path / FILE_NAME)) as db:
+        migrate(db)
+        portraits.enter(db, rachel, 1)
+        sessions.enter(db, replace(ross, group_id="group-2"), None, 1)
+
+    def ask(call: str, body: dict[str, Any], code: int = 0) -> dict[str, Any]:
+        words = ("--explain", "POST", call, "--body", str(write(json.dumps(body), "body.json")))
+        result = CliRunner().invoke(main, ["check", "--config", path, *words])
+        assert result.exit_code == code, result.output
+        answer: dict[str, Any] = json.loads(result.stdout)
+        return answer
+
+    return ask
+
+
+def test_explain_a_translation(explained: Callable[..., dict[str, Any]]) -> None:
+    """A video in the common shape is shown, and priced, as its provider's own call."""
+    body = {"model": RELAY, "prompt": "image 1 waves", "duration_seconds": 10}
+    references = {"reference_image_urls": ["https://example.com/a.jpg"]}
+    answer = explained("/v1/videos/generations", body | references)
+
+    assert answer["upstream"] == f"https://s/v1/queue/{RELAY}/reference-to-video"
+    assert answer["written"]["body"]["prompt"] == "@Image1 waves"
+    assert answer["price"] == "$2.00, from the table"
+
+
+def test_explain_what_cannot_be_expressed(explained: Callable[..., dict[str, Any]]) -> None:
+    """A field that would be lost is told as the daemon would tell it, with whose it would be."""
+    body = {"model": "byteplus/seedance-2.0", "prompt": "x", "resolution": "720p"}
+    answer = explained("/v1/videos/generations", body, 1)
+
+    assert (answer["provider"], answer["code"]) == ("pomex", "field_not_supported")
+    assert "resolution" in answer["message"]
+
+
+def test_explain_names(explained: Callable[..., dict[str, Any]]) -> None:
+    """A portrait's name finds its id, its provider and its model; a session its person's group."""
+    video = explained("/v1/videos/generations", {"portrait": "rachel", "prompt": "image 1 waves"})
+    person = explained(
+        "/v1/portrait/enroll", {"name": "x", "image_url": "https://x", "session": "ps_1"}
+    )
+    nobody = explained("/v1/videos/generations", {"portrait": "joey", "prompt": "x"}, 1)
+
+    assert (video["provider"], video["portrait"]) == ("pomex", "asset-1")
+    assert video["written"]["body"]["model"] == "byteplus/seedance-2.0-fast"
+    assert "asset://asset-1" in json.dumps(video["written"])
+    assert (person["provider"], person["session"]) == ("pomex", "ps_1")
+    assert person["written"]["body"]["group_id"] == "group-2"
+    assert nobody["code"] == "portrait_unknown"
+
+
+def test_explain_openai_shape(explained: Callable[..., dict[str, Any]]) -> None:
+    """A call of OpenAI's shape is told as the common request that it stands for."""
+    body = {"model": f"{RELAY}/text-to-video", "prompt": "x", "seconds": "8", "size": "1280x720"}
+    answer = explained("/v1/videos", body)
+    bad = explained("/v1/videos", {"prompt": "x", "size": "huge"}, 1)
+
+    assert answer["common"] == "POST /v1/videos/generations"
+    assert answer["written"]["body"]["duration"] == 8
+    assert (answer["written"]["body"]["ratio"], answer["price"]) == (
+        "16:9",
+        "$1.60, from the table",
+    )
+    assert bad["code"] in ("bad_request", "field_not_supported")
+
+
+def test_explain_what_stays_as_it_is(explained: Callable[..., dict[str, Any]]) -> None:
+    """BlockRun's own shape is written by nobody but the client."""
+    answer = explained("/v1/portrait/enroll", {"name": "x", "image_url": "https://x"})
+
+    assert answer["provider"] == "blockrun"
+    assert "written" not in answer
+
+
 def test_explain_with_a_broken_ledger(write: Write) -> None:
     """A ledger that cannot be read is a fault: a guess without it might be wrong."""
     path = str(write(MINIMAL + "state_dir: .\n"))
@@ -250,7 +344,7 @@ def test_explain_with_a_broken_ledger(write: Write) -> None:
     target = "/v1/videos/generations/cgt-1"
     result = CliRunner().invoke(main, ["check", "--config", path, "--explain", "GET", target])
     assert result.exit_code == 1
-    assert "the ledger cannot be read" in result.output
+    assert "cannot read the ledger" in result.output
 
 
 @pytest.mark.usefixtures("_private_example")

@@ -391,23 +391,45 @@ def test_there_and_back(
 
 
 @pytest.mark.parametrize(
-    ("path", "provider_"),
+    ("method", "path", "provider_"),
     [
-        ("/v1/portrait", "sunra"),
-        ("/v1/portrait/rachel", "sunra"),
-        ("/v1/portrait/enroll", None),
-        ("/v1/portrait/sessions/ps_1", None),
-        ("/v1/portraits", None),
-        ("/v1/videos/generations", None),
+        ("GET", "/v1/portrait", "sunra"),
+        ("GET", "/v1/portrait/rachel", "sunra"),
+        ("GET", "/v1/portrait/enroll", None),
+        ("GET", "/v1/portrait/sessions", "sunra"),
+        ("GET", "/v1/portrait/sessions/ps_1", "sunra"),
+        ("POST", "/v1/portrait/sessions", None),
+        ("GET", "/v1/portrait/callback", None),
+        ("GET", "/v1/portraits", None),
+        ("GET", "/v1/videos/generations", None),
     ],
 )
-def test_book_of_portraits_needs_no_default(path: str, provider_: str | None) -> None:
+def test_book_of_portraits_needs_no_default(method: str, path: str, provider_: str | None) -> None:
     """What the daemon answers itself is answered, also where the default is not configured."""
     two = {name: THREE[name] for name in ("sunra", "pomex")}
-    found = decide(Signs(path), config(providers=two))
+    found = decide(Signs(path, method=method), config(providers=two))
     if provider_ is None:
         assert isinstance(found, Refusal)
         assert found.code == "no_route"
     else:
         assert isinstance(found, Decision)
         assert found.provider == provider_
+
+
+def test_asset_whose_provider_is_not_configured() -> None:
+    """It is refused by the owner's name; of several owners, one that is configured serves it."""
+    two = {name: THREE[name] for name in ("sunra", "blockrun")}
+    signs = Signs("/v1/videos/generations", assets=("x",), owners={"x": ("pomex",)})
+    found = decide(signs, config(providers=two))
+    assert isinstance(found, Refusal)
+    assert (found.code, "pomex" in found.message) == ("no_route", True)
+    both = Signs("/v1/videos/generations", assets=("x",), owners={"x": ("pomex", "sunra")})
+    found = decide(both, config(providers=two))
+    assert isinstance(found, Decision)
+    assert found.provider == "sunra"
+
+
+@pytest.mark.parametrize("asset", ["\ud800", "a\x00", "a\nb", ""])
+def test_asset_that_is_no_text(asset: str) -> None:
+    """Nobody ever gave out an id that cannot be written down."""
+    assert body_signs({"real_face_asset_id": asset}) == (None, ())

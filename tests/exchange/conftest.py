@@ -14,6 +14,7 @@ import pytest
 
 from proxy.app import Daemon, running
 from proxy.configfile import read_config
+from proxy.core.clock import Clocks
 from tests.exchange.provider import NETWORK, Provider, Script
 
 KEY = "0x" + "11" * 32
@@ -101,10 +102,13 @@ def shop(url: str, **more: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def house(path: Path) -> AsyncIterator[House]:
-    """Run a daemon on a config."""
+async def house(path: Path, clocks: Clocks | None = None) -> AsyncIterator[House]:
+    """Run a daemon on a config, by the machine's clocks or by others."""
     url = "http://" + read_config(path).config.listen[0]
-    async with running(path) as daemon, aiohttp.ClientSession(auto_decompress=False) as client:
+    async with (
+        running(path, clocks) as daemon,
+        aiohttp.ClientSession(auto_decompress=False) as client,
+    ):
         yield House(daemon, client, url, path)
 
 

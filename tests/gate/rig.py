@@ -10,7 +10,7 @@ from typing import Any, Self
 from proxy.core.config import Config
 from proxy.core.http import Reply, Request
 from proxy.gate.connection import Bounds
-from proxy.gate.handler import Serve
+from proxy.gate.handler import Callback, Serve, no_callback
 from proxy.gate.server import Door
 from proxy.metrics import Metrics
 
@@ -230,6 +230,7 @@ async def opened(
     bounds: Bounds | None = None,
     settings: Callable[[], Config] | None = None,
     listening: socket.socket | None = None,
+    callback: Callback = no_callback,
     **changes: Any,
 ) -> AsyncIterator[House]:
     """Open a door on a free port, with some keys of the config changed."""
@@ -251,6 +252,7 @@ async def opened(
         metrics=metrics,
         bounds=bounds or Bounds(),
         inherited=(listening,),
+        callback=callback,
     )
     name = listening.getsockname()
     port = name[1] if isinstance(name, tuple) else 0

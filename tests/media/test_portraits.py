@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from proxy.providers.lore import NativeCall
 from proxy.replies import json_reply
 from proxy.spool import Spool
 from proxy.store import Memory, portraits
+from proxy.store.names import usable
 from proxy.store.portraits import Portrait
 from proxy.visit import Snapshot, Visit
 from proxy.wallet import Wallet
@@ -127,6 +129,10 @@ class Desk:
         reply = await self.portraits.serve(self.visit(method, path, **headers))
         assert reply is not None
         return read(reply)
+
+    async def named(self, name: str) -> Portrait | Refusal:
+        """Whose a name is for a video."""
+        return await self.books.ledger.ask(partial(usable, name=name))
 
     async def names(self) -> dict[str | None, str]:
         """What the list says: the status of each name."""
@@ -350,7 +356,7 @@ async def test_asset_that_fails(desk: Desk) -> None:
     status, told = await desk.enrol()
     assert (status, told["status"], told["provider_response"]) == (200, "failed", failed)
     assert await desk.names() == {"rachel": "failed"}
-    named = await desk.portraits.named("rachel")
+    named = await desk.named("rachel")
     assert isinstance(named, Refusal)
     assert (named.code, "failed" in named.message) == ("portrait_unknown", True)
     desk.script.answers = [(200, UPLOADED), (200, UPLOADED | {"status": "active"})]
@@ -435,7 +441,7 @@ async def test_two_at_once(desk: Desk) -> None:
     assert isinstance(problem, Refused)
     assert problem.refusal.code == "portrait_name_taken"
     assert await desk.names() == {"rachel": "enrolling"}
-    assert isinstance(await desk.portraits.named("rachel"), Refusal)
+    assert isinstance(await desk.named("rachel"), Refusal)
     assert (await desk.ask("GET", "/v1/portrait/rachel"))[1]["status"] == "enrolling"
     with pytest.raises(Refused, match="no id yet"):
         await desk.ask("DELETE", "/v1/portrait/rachel")
@@ -521,7 +527,7 @@ async def test_asset_of_a_native_call(desk: Desk) -> None:
     assert desk.script.asked == [("pomex", "GET", "/v1/video/assets/asset-9")]
     assert (shown["status"], shown["group_id"]) == ("active", "group-1")
     assert shown["models"] == ["byteplus/seedance-2.0", "byteplus/seedance-2.0-fast"]
-    assert (await desk.portraits.named("asset-9")) != shown
+    assert (await desk.named("asset-9")) != shown
     assert await desk.names() == {None: "active"}
 
 
@@ -581,7 +587,7 @@ async def test_delete(desk: Desk) -> None:
         },
     )
     assert await desk.names() == {}
-    named = await desk.portraits.named("rachel")
+    named = await desk.named("rachel")
     assert isinstance(named, Refusal)
     assert named.code == "portrait_unknown"
 
@@ -689,12 +695,12 @@ async def test_named(desk: Desk) -> None:
     """A name, in any case, or an id gives the portrait with its provider."""
     desk.script.answers = [(200, TA)]
     await desk.enrol(provider="blockrun")
-    found = await desk.portraits.named("Rachel")
+    found = await desk.named("Rachel")
     assert isinstance(found, Portrait)
     assert (found.provider, found.id, found.kind) == ("blockrun", "ta_1", "virtual")
-    assert await desk.portraits.named("ta_1") == found
+    assert await desk.named("ta_1") == found
     for word in ("tom", "\ud800", ""):
-        unknown = await desk.portraits.named(word)
+        unknown = await desk.named(word)
         assert isinstance(unknown, Refusal)
         assert unknown.code == "portrait_unknown"
 

@@ -50,9 +50,9 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Town]:
+async def opened(folder: Path, job_s: float = 0.2) -> AsyncIterator[Town]:
     """Open the three providers and a daemon in front of them."""
-    async with sandbox(SandboxOptions(api_key=SECRET, job_s=0.2, asset_s=0.05)) as site:
+    async with sandbox(SandboxOptions(api_key=SECRET, job_s=job_s, asset_s=0.05)) as site:
         key = {"bearer": {"file": "provider.key"}}
         prices = [
             {

@@ -1,0 +1,356 @@
+"""Real people: a link for somebody's phone, and whether its owner has shown their face.
+
+    open: a name's session: the one that stands, or a new link from the provider
+    serve: list them, show one; for a client that waits, until the person is verified
+    vouch: an enrolment of a person waits for the verification, before anything is paid
+
+One provider tells when it is asked, and is asked only for somebody who waits. The other tells
+nobody but the phone, which it sends to a callback (`callback` reads it); whoever waits hears of it
+from there. What an answer does not say (a limit, a fault, a connection that broke) is no news.
+
+A name has one session at a provider, and one call at a time is made for it: who asks again gets
+the link that lives, or the next one under the same id.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
+from random import SystemRandom
+from typing import Any, Final
+from urllib.parse import unquote
+from weakref import WeakValueDictionary
+
+import structlog
+
+from proxy.core.config import AUTO
+from proxy.core.errors import Refusal, Refused
+from proxy.core.http import Headers, Reply, get
+from proxy.delivery import Delivered
+from proxy.jobs import pace_between_s, preference
+from proxy.media.performing import Perform, Performed
+from proxy.media.verification import read_verification, session_reply, told_of_payment
+from proxy.media.watching import Pace
+from proxy.providers.lore import JsonObject, NativeCall, Opened, Verification
+from proxy.replies import json_reply
+from proxy.store import Ledger, LedgerUnavailableError, portraits, sessions
+from proxy.store.sessions import PENDING, VERIFIED, Session
+from proxy.visit import Visit
+
+PATH: Final = "/v1/portrait/sessions"
+CALLBACK_PATH: Final = "/v1/portrait/callback/"
+STATE_BYTES: Final = 32
+PACE_S: Final = (3.0, 5.0)
+"""How often the documents want to be asked."""
+
+_SUCCESS: Final = range(200, 300)
+_GONE: Final = 404
+_FAULT: Final = 500
+_PASSING: Final = ("upstream_unreachable", "upstream_timeout", "payment_outcome_unknown")
+_log = structlog.get_logger()
+_random = SystemRandom()
+
+
+class News:
+    """Wakes those who wait for a session."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+
+    def tell(self, session: str) -> None:
+        """Something has become of a session."""
+        for event in self._waiting.get(session, ()):
+            event.set()
+
+    @contextmanager
+    def listening(self, session: str) -> Iterator[asyncio.Event]:
+        """Wait for news; what comes after this is begun is not missed."""
+        event = asyncio.Event()
+        waiting = self._waiting.setdefault(session, set())
+        waiting.add(event)
+        try:
+            yield event
+        finally:
+            waiting.discard(event)
+            if not waiting:
+                self._waiting.pop(session, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Glance:
+    """A session as it was last seen, what its provider said, and when to ask again."""
+
+    session: Session
+    response: JsonObject | None = None
+    pace_s: float | None = None
+
+
+def between_s(headers: Headers) -> float:
+    """How long to wait before the person is asked after again."""
+    return pace_between_s(headers) if get(headers, b"retry-after") else _random.uniform(*PACE_S)
+
+
+class Sessions:
+    """The stories of real people."""
+
+    def __init__(self, ledger: Ledger, perform: Perform, news: News, pace: Pace) -> None:
+        self._ledger = ledger
+        self._perform = perform
+        self._news = news
+        self._pace = pace
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    def native(self, visit: Visit) -> NativeCall | None:
+        """The native call that a new session stands for; None for whatever is none.
+
+        Refused for what cannot be read, and for what the provider's own call cannot express.
+        """
+        if (visit.request.method, visit.request.path) != ("POST", PATH) or _is_anothers(visit):
+            return None
+        return self._call(visit, _read(visit), new_state())
+
+    async def open(self, visit: Visit) -> Delivered:
+        """Answer with a name's session, which has a link that lives unless it needs none."""
+        wanted = _read(visit)
+        async with self._turn(visit.provider, wanted.name):
+            standing = await self._standing(visit, wanted)
+            if standing is None or not self._serves(standing, wanted):
+                return await self._begin(visit, wanted, standing)
+        visit.story["session"] = standing.id
+        return Delivered(await session_reply(standing, self._ledger.now()))
+
+    async def serve(self, visit: Visit) -> Reply | None:
+        """Answer what is asked of the sessions that there are; None for anything else."""
+        path = visit.request.path
+        if visit.request.method != "GET" or _is_anothers(visit):
+            return None
+        if path == PATH:
+            return await self._list()
+        id_ = unquote(path.removeprefix(f"{PATH}/"))
+        if id_ in (path, "") or "/" in id_:
+            return None
+        session = await self._asked_for(visit, id_)
+        visit.story["session"] = session.id
+        aimed = _aimed(visit, session)
+        glance = _Glance(session) if aimed is None else await self._watched(aimed, session)
+        return await session_reply(glance.session, self._ledger.now(), glance.response)
+
+    async def vouch(self, visit: Visit) -> None:
+        """Refuse to enrol a person whose session, if there is one, is not verified.
+
+        Its provider is asked once more, where it can be.
+        """
+        group_id = visit.fields.get("group_id")
+        if not isinstance(group_id, str):
+            return
+        of_group = partial(sessions.of_group, provider=visit.provider, group_id=group_id)
+        known = await self._ledger.ask(of_group)
+        if not known or known[0].status == VERIFIED:
+            return
+        seen = (await self._look(visit, known[0])).session
+        if seen.status != VERIFIED:
+            raise Refused(seen.not_verified(self._ledger.now()))
+
+    def _turn(self, provider: str, name: str) -> asyncio.Lock:
+        """The lock of a name; it lives for as long as somebody holds it or waits."""
+        return self._turns.setdefault((provider, name.lower()), asyncio.Lock())
+
+    async def _standing(self, visit: Visit, wanted: Verification) -> Session | None:
+        """The session of a name, if it has one; a portrait's name is not had again."""
+        holder = await self._ledger.ask(partial(portraits.holder, name=wanted.name))
+        if holder is not None:
+            message = f"the name {wanted.name!a} is taken: it is a portrait at {holder.provider}"
+            raise Refused(Refusal("portrait_name_taken", message))
+        named = partial(sessions.named, provider=visit.provider, name=wanted.name)
+        standing = await self._ledger.ask(named)
+        if standing is None or self._is_alive(standing):
+            return standing
+        # Nobody may have looked since the scan: who is verified is not sent through it again.
+        return (await self._look(visit, standing)).session
+
+    def _is_alive(self, session: Session) -> bool:
+        return session.status_at(self._ledger.now()) in (PENDING, VERIFIED)
+
+    def _serves(self, standing: Session, wanted: Verification) -> bool:
+        """Whether a session is what is wanted: verified, or with a link that lives and fits."""
+        fits = (standing.callback_url, standing.lang) == _options(wanted)
+        return standing.status == VERIFIED or (self._is_alive(standing) and fits)
+
+    async def _begin(
+        self, visit: Visit, wanted: Verification, standing: Session | None
+    ) -> Delivered:
+        """Have the provider make a link, and write it down before the client hears of it."""
+        state, before = new_state(), self._ledger.now()
+        group_id = None if standing is None else standing.group_id
+        done = await self._perform(
+            visit, self._call(visit, replace(wanted, group_id=group_id), state)
+        )
+        opened = visit.lore.session_opened(done.fields) if done.status in _SUCCESS else None
+        if opened is None:
+            if done.status == _GONE and standing is not None and group_id is not None:
+                await self._ledger.ask(partial(sessions.forget_group, session=standing))
+            return Delivered(done.reply, done.purchase)
+        new = _session(visit, wanted, opened, done, standing, before)
+        digest = state_digest(state) if _waits_here(visit, wanted) else None
+        return await self._entered(visit, new, digest, done)
+
+    async def _entered(
+        self, visit: Visit, new: Session, digest: bytes | None, done: Performed
+    ) -> Delivered:
+        now = self._ledger.now()
+        try:
+            session = await self._ledger.ask(lambda db: sessions.enter(db, new, digest, now))
+        except LedgerUnavailableError as problem:
+            if done.purchase is None:
+                raise
+            # It was paid for: the client gets the provider's answer, and nobody else has it.
+            _log.error("session_not_entered", id=new.id, name=new.name, problem=str(problem))
+            return Delivered(done.reply, done.purchase)
+        visit.story["session"] = session.id
+        reply = await session_reply(session, self._ledger.now())
+        return Delivered(told_of_payment(reply, done.reply.headers), done.purchase)
+
+    def _call(self, visit: Visit, wanted: Verification, state: str) -> NativeCall:
+        """The provider's own call; where nobody else is to be called back, the daemon is."""
+        if _waits_here(visit, wanted):
+            public = visit.snapshot.config.public_url
+            wanted = replace(wanted, callback_url=f"{public}{CALLBACK_PATH}{state}")
+        call = visit.lore.session_call(wanted)
+        if call is None:
+            message = f"{visit.provider} documents no verification of real people"
+            call = Refusal("method_not_allowed", message)
+        if isinstance(call, Refusal):
+            raise Refused(call)
+        return call
+
+    async def _list(self) -> Reply:
+        now = self._ledger.now()
+        found = await self._ledger.read(partial(sessions.listed, now=now))
+        return json_reply(200, {"object": "list", "sessions": found})
+
+    async def _asked_for(self, visit: Visit, id_: str) -> Session:
+        """The session that a path names; `Refused` if there is none, or it is another's."""
+        session = await self._ledger.ask(partial(sessions.find, id_=id_))
+        if session is None:
+            message = f"no session is called {id_!a}: GET {PATH} lists them"
+            raise Refused(Refusal("portrait_unknown", message))
+        named = get(visit.request.headers, b"farebox-provider") is not None
+        if named and session.provider != visit.provider:
+            owner = f"session {session.id} is {session.provider}'s"
+            message = f"{owner}, but Farebox-Provider says {visit.provider}"
+            raise Refused(Refusal("route_conflict", message))
+        return session
+
+    async def _watched(self, visit: Visit, session: Session) -> _Glance:
+        """Look once, and for a client that waits until something has become of the session."""
+        wait_s = preference(visit.request).wait_s or 0
+        deadline = self._pace.clock() + wait_s
+        with self._news.listening(session.id) as heard:
+            glance = await self._look(visit, session)
+            while (left_s := deadline - self._pace.clock()) > 0:
+                link_s = glance.session.expires_at - self._ledger.now()
+                if glance.session.status != PENDING or link_s <= 0:
+                    break
+                await self._rest(heard, min(left_s, link_s, glance.pace_s or left_s))
+                heard.clear()
+                newest = await self._ledger.ask(partial(sessions.find, id_=session.id))
+                glance = await self._look(visit, newest or session)
+        return glance
+
+    async def _rest(self, heard: asyncio.Event, seconds: float) -> None:
+        """Wait for so long, or until there is news."""
+        waits: list[Awaitable[Any]] = [self._pace.sleep(seconds), heard.wait()]
+        tasks = [asyncio.ensure_future(each) for each in waits]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _look(self, visit: Visit, session: Session) -> _Glance:
+        """Ask the provider once, where it can be asked, and write down that it is done."""
+        group_id = None if session.status == VERIFIED else session.group_id
+        call = None if group_id is None else visit.lore.session_poll(group_id)
+        if call is None:
+            return _Glance(session)
+        try:
+            done = await self._perform(visit, call)
+        except Refused as refused:
+            if refused.refusal.code not in _PASSING:
+                raise
+            return _Glance(session, None, self._pace.between_s(()))
+        pace_s = self._pace.between_s(done.headers)
+        if done.status in visit.lore.passing_statuses or done.status >= _FAULT:
+            return _Glance(session, None, pace_s)
+        if done.status in _SUCCESS and visit.lore.session_verified(done.fields):
+            noted = partial(sessions.verify, session=session, response=done.fields)
+            session = await self._ledger.ask(noted)
+            self._news.tell(session.id)
+        return _Glance(session, done.fields, pace_s)
+
+
+def new_state() -> str:
+    """A secret for a callback's URL."""
+    return secrets.token_urlsafe(STATE_BYTES)
+
+
+def state_digest(state: str) -> bytes:
+    """What is kept of it."""
+    return sha256(state.encode()).digest()
+
+
+def _is_anothers(visit: Visit) -> bool:
+    """Whether a route gives these paths to somebody's own service."""
+    return visit.route.provider != AUTO and not visit.lore.portrait_models
+
+
+def _read(visit: Visit) -> Verification:
+    wanted = read_verification(visit.fields)
+    if isinstance(wanted, Refusal):
+        raise Refused(wanted)
+    return wanted
+
+
+def _options(wanted: Verification) -> tuple[str, str]:
+    return wanted.callback_url or "", wanted.lang or ""
+
+
+def _waits_here(visit: Visit, wanted: Verification) -> bool:
+    """Whether it is the daemon that the phone is to end at."""
+    public = visit.snapshot.config.public_url
+    return visit.lore.calls_back and wanted.callback_url is None and public is not None
+
+
+def _session(
+    visit: Visit,
+    wanted: Verification,
+    opened: Opened,
+    done: Performed,
+    standing: Session | None,
+    before: int,
+) -> Session:
+    """What a provider's answer makes of a name; its link lives from before it was asked for."""
+    callback_url, lang = _options(wanted)
+    return Session(
+        id=f"ps_{secrets.token_hex(10)}" if standing is None else standing.id,
+        provider=visit.provider,
+        name=wanted.name if standing is None else standing.name,
+        h5_link=opened.link,
+        expires_at=before + opened.expires_in_s,
+        group_id=opened.group_id,
+        callback_url=callback_url,
+        lang=lang,
+        response=done.fields,
+        created_at=before if standing is None else standing.created_at,
+    )
+
+
+def _aimed(visit: Visit, session: Session) -> Visit | None:
+    """The visit as one of the session's provider; None if that is not configured any more."""
+    if session.provider not in visit.snapshot.config.providers:
+        return None
+    visit.story["provider"] = session.provider
+    return replace(visit, provider=session.provider)

@@ -1,0 +1,1 @@
+"""Finished clips on this disk: fetching, keeping, forgetting and serving them."""
