@@ -12,12 +12,10 @@ to be asked for by its id.
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from random import SystemRandom
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import structlog
@@ -26,7 +24,7 @@ from proxy.carrier import Carrier
 from proxy.challenges import read_terms
 from proxy.checkout import TOO_LATE_S
 from proxy.core.errors import Refusal, Refused
-from proxy.core.http import Headers, Reply, Request, get, get_all
+from proxy.core.http import Headers, Reply, get, without
 from proxy.core.ledger import DEATH_MARGIN_S, State
 from proxy.core.links import ANSWER_BYTES_MAX, rewrite_links
 from proxy.payer import ACCEPTED, PAYMENT_REQUIRED, Payer, Purchase
@@ -37,43 +35,18 @@ from proxy.shield import Shield, result_of
 from proxy.store import Ledger, LedgerUnavailableError, Memory
 from proxy.upstream import Answer, BrokenError, NeverSentError
 from proxy.visit import Visit
-
-WAIT_S: Final = 900
-"""How long a submission waits for its clip where the client does not say."""
+from proxy.waiting import WAIT_S, pace_between_s, preference
 
 OK: Final = 200
-PACE_S: Final = 5.0
-JITTER: Final = 0.2
 _log = structlog.get_logger()
 _PAYMENT: Final = b"farebox-payment"
-_WAIT = re.compile(r"wait=([0-9]{1,6})", re.ASCII)
-_random = SystemRandom()
+_OF_THE_BODY: Final = frozenset(
+    {b"content-type", b"content-length", b"content-encoding", b"etag", b"digest"}
+)
 
 
 Poll = Callable[[Visit, Memory], Awaitable[tuple[Reply, bool]]]
 """Asks after a job once: the answer, and whether that was the end of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preference:
-    """What the client's `Prefer` header asks for (RFC 7240).
-
-    `wait_s` is None where it does not say.
-    """
-
-    respond_async: bool = False
-    wait_s: int | None = None
-
-
-def preference(request: Request) -> Preference:
-    """Read `Prefer`: `respond-async` and `wait=N`; anything else in it is for the provider."""
-    words = [
-        word.strip().lower()
-        for value in get_all(request.headers, b"prefer")
-        for word in value.decode("latin-1").split(",")
-    ]
-    waits = [int(match[1]) for word in words if (match := _WAIT.fullmatch(word))]
-    return Preference("respond-async" in words, waits[0] if waits else None)
 
 
 class Jobs:
@@ -107,7 +80,7 @@ class Jobs:
             return _stored(job.answer)
         wait_s = WAIT_S if prefer.wait_s is None else prefer.wait_s
         reply = await self._wait(visit, job, accepted, wait_s, pace_between_s(accepted.headers))
-        return _with_payment(reply, accepted)
+        return _with_payment(_with_id(reply, accepted), accepted)
 
     async def asked(self, visit: Visit, job: Memory) -> Reply:
         """Answer a client who asks after a job.
@@ -293,6 +266,28 @@ def _poll_url(visit: Visit, job: Memory) -> str | None:
     return url if same else None
 
 
+def _with_id(reply: Reply, accepted: Reply) -> Reply:
+    """Have a submission's last 202 say whose it is, as its first one did: a poll's does not.
+
+    What the poll says goes before what the submission said.
+    """
+    if reply is accepted or reply.status != ACCEPTED:
+        return reply
+    first, last = _told(accepted), _told(reply)
+    if "id" in last or "id" not in first:
+        return reply
+    whole = json_reply(ACCEPTED, first | last)
+    others = without(reply.headers, _OF_THE_BODY)
+    return replace(reply, headers=(*whole.headers, *others), body=whole.body)
+
+
+def _told(reply: Reply) -> dict[str, Any]:
+    """The JSON object in a reply; empty where there is none to be read."""
+    if not isinstance(reply.body, bytes):
+        return {}
+    return json_answer(plain_body(reply.headers, reply.body) or b"")
+
+
 def _with_payment(reply: Reply, accepted: Reply) -> Reply:
     """Have a submission's last answer tell of its payment as its first one did."""
     paid = get(accepted.headers, _PAYMENT)
@@ -324,14 +319,3 @@ def _come_back(job: Memory) -> Reply:
     )
     reply.headers = (*reply.headers, (b"Retry-After", b"%d" % DEATH_MARGIN_S))
     return reply
-
-
-def pace_between_s(headers: Headers) -> float:
-    """How long to wait before the next poll.
-
-    What the provider says, from a second up, else five with some jitter.
-    """
-    said = get(headers, b"retry-after")
-    if said is not None and said.strip().isdigit():
-        return float(max(1, min(int(said), WAIT_S)))
-    return PACE_S * (1 + JITTER * (2 * _random.random() - 1))

@@ -121,6 +121,7 @@ def _word(value: object) -> str:
 
 
 _SHOWN = (
+    "common",
     "route",
     "provider",
     "why",

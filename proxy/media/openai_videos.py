@@ -44,13 +44,13 @@ from proxy.core.openai_videos import (
 )
 from proxy.core.routing import find_route
 from proxy.core.videos import JOBS, segment
-from proxy.jobs import pace_between_s
 from proxy.media.forms import read_fields
 from proxy.replies import broken, json_answer, json_reply, plain_body
 from proxy.spool import Spool
 from proxy.store import Ledger, LedgerUnavailableError, Memory, memory
 from proxy.upstream import BrokenError
 from proxy.visit import Snapshot
+from proxy.waiting import pace_between_s
 
 Serve = Callable[[Request], Awaitable[Reply]]
 ServeClip = Callable[[Request, str, str, str], Awaitable[Reply]]

@@ -22,7 +22,6 @@ from proxy.core.config import AUTO
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Reply, get
 from proxy.delivery import Delivered
-from proxy.jobs import WAIT_S, preference
 from proxy.media.enrolment import enrolled_before, enrolment_reply, portrait_of, read_enrolment
 from proxy.media.native import ENROL, native_enrolment
 from proxy.media.performing import Perform
@@ -34,6 +33,7 @@ from proxy.store import Ledger, LedgerUnavailableError, portraits
 from proxy.store.names import unknown
 from proxy.store.portraits import PROCESSING, UNKNOWN, Portrait
 from proxy.visit import Visit
+from proxy.waiting import WAIT_S, preference
 
 PATH: Final = "/v1/portrait"
 OTHERS: Final = ("enroll", "sessions", "callback")

@@ -30,7 +30,6 @@ from proxy.core.config import AUTO
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, get
 from proxy.delivery import Delivered
-from proxy.jobs import pace_between_s, preference
 from proxy.media.performing import Perform, Performed
 from proxy.media.verification import read_verification, session_reply, told_of_payment
 from proxy.media.watching import Pace
@@ -39,6 +38,7 @@ from proxy.replies import json_reply
 from proxy.store import Ledger, LedgerUnavailableError, portraits, sessions
 from proxy.store.sessions import PENDING, VERIFIED, Session
 from proxy.visit import Visit
+from proxy.waiting import pace_between_s, preference
 
 PATH: Final = "/v1/portrait/sessions"
 CALLBACK_PATH: Final = "/v1/portrait/callback/"

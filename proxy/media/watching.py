@@ -12,13 +12,13 @@ from typing import Final
 
 from proxy.core.errors import Refused
 from proxy.core.http import Headers
-from proxy.jobs import pace_between_s
 from proxy.media.enrolment import status_of
 from proxy.media.performing import Perform
 from proxy.providers.lore import JsonObject, Likeness, Lore
 from proxy.store import Ledger, portraits
 from proxy.store.portraits import SETTLED, Portrait
 from proxy.visit import Visit
+from proxy.waiting import pace_between_s
 
 _SUCCESS: Final = range(200, 300)
 _FAULT: Final = 500

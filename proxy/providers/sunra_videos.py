@@ -25,6 +25,7 @@ from proxy.providers.translation import (
 _QUEUE: Final = "/v1/queue"
 _REQUESTS: Final = "/v1/queue/requests"
 _TO_VIDEO: Final = "reference-to-video"
+_MAKER: Final = "bytedance"
 _RESOLUTIONS: Final = ("480p", "720p", "1080p")
 _SECONDS: Final = range(4, 16)
 _IMAGES_MAX: Final = 9
@@ -97,6 +98,8 @@ def _problems(request: VideoRequest, segments: list[str], extra: Collection[str]
             "model: a relay model without references must name its endpoint, "
             f"such as {_TO_VIDEO} or text-to-video"
         )
+    elif segments[0] == _MAKER and len(segments) == len((_MAKER, "model")):
+        yield f"model: at Sunra one of {_MAKER}'s names its endpoint, such as …/text-to-video"
     yield from unlisted(request, "Sunra", _LISTED, extra)
     yield from _beyond(request)
     yield from foreign(request, "Sunra")

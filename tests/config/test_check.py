@@ -329,6 +329,19 @@ def test_explain_openai_shape(explained: Callable[..., dict[str, Any]]) -> None:
     assert bad["code"] in ("bad_request", "field_not_supported")
 
 
+def test_explain_openai_shape_in_words(run: Run, write: Write) -> None:
+    """People see what it stands for before where that goes."""
+    path = str(write(MINIMAL + THREE))
+    result = run(
+        "check", "--text", "--config", path, "--explain", "GET", "/v1/videos/a%3A1/content"
+    )
+    assert result.stdout.splitlines()[:3] == [
+        "GET /v1/videos/a%3A1/content",
+        "  common    GET /v1/videos/generations/a%3A1",
+        "  route     /v1/videos/*",
+    ]
+
+
 def test_explain_what_stays_as_it_is(explained: Callable[..., dict[str, Any]]) -> None:
     """BlockRun's own shape is written by nobody but the client."""
     answer = explained("/v1/portrait/enroll", {"name": "x", "image_url": "https://x"})

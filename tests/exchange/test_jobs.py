@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from proxy import jobs
+from proxy import waiting
 from proxy.store import Ledger, LedgerUnavailableError
 from tests.exchange.conftest import House, Open, house, write_config
 from tests.exchange.provider import Got, Provider, Script, asks, challenge, response
@@ -147,6 +147,24 @@ async def test_wait_runs_out_with_the_last_202(open_house: Open) -> None:
         at = await open_house(**parts(provider.url))
         status, answer = await submit(at, "wait=1")
         assert (status, answer["status"]) == (202, "in_progress")
+
+
+async def test_who_stops_waiting_still_learns_the_id(open_house: Open) -> None:
+    """A poll says neither id nor poll URL: when N runs out, the submission's own words do."""
+    running = {"status": "in_progress", "payment_status": "verified"}
+    poll = response(
+        "202 Accepted",
+        ("Content-Type", "application/json"),
+        ("Retry-After", "1"),
+        body=json.dumps(running).encode(),
+    )
+    async with Provider(generates(poll)) as provider:
+        at = await open_house(**parts(provider.url))
+        status, answer = await submit(at, "wait=2")
+        assert status == 202
+        assert (answer["id"], answer["status"]) == (JOB, "in_progress")
+        async with at.client.get(at.url + answer["poll_url"]) as got:
+            assert (got.status, await got.json()) == (202, running)
 
 
 async def test_a_failed_job_is_its_own_answer_and_frees_nothing(open_house: Open) -> None:
@@ -392,7 +410,7 @@ async def test_a_hundred_polls_are_one_payment(
 
     One authorization all the time, and at every poll the exposure is one price.
     """
-    monkeypatch.setattr(jobs, "PACE_S", 0.005)
+    monkeypatch.setattr(waiting, "PACE_S", 0.005)
     polls = 0
     exposures: set[float] = set()
     running = response("202 Accepted", ("Content-Type", "application/json"), body=b"{}")

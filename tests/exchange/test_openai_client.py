@@ -15,7 +15,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types import Video
 
-from proxy import jobs
+from proxy import waiting
 from tests.exchange.conftest import Open, house, until
 from tests.exchange.provider import Got, Provider, Script, response
 from tests.exchange.test_keys import taken_over
@@ -35,7 +35,7 @@ LONG_S = 600.0
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Poll in quick succession: the sandbox's clips take a fifth of a second."""
-    monkeypatch.setattr(jobs, "PACE_S", 0.05)
+    monkeypatch.setattr(waiting, "PACE_S", 0.05)
 
 
 @pytest.fixture

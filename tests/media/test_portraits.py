@@ -17,7 +17,6 @@ import pytest
 from proxy.core.config import Config
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, Request, get
-from proxy.jobs import pace_between_s
 from proxy.media.performing import Performed
 from proxy.media.portraits import Portraits
 from proxy.media.watching import Pace
@@ -28,6 +27,7 @@ from proxy.store import Memory, portraits
 from proxy.store.names import usable
 from proxy.store.portraits import Portrait
 from proxy.visit import Snapshot, Visit
+from proxy.waiting import pace_between_s
 from proxy.wallet import Wallet
 from tests.exchange.conftest import until
 from tests.providers.test_native import Town, opened

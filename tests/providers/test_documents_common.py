@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from proxy import jobs
+from proxy import waiting
 from tests.exchange.conftest import SECRET, House, house, write_config
 from tests.exchange.provider import Got, Provider, response
 from tests.providers.documents import blockrun, pomex, sunra
@@ -90,7 +90,7 @@ class Stage:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask again at once: the answers are there."""
-    monkeypatch.setattr(jobs, "PACE_S", 0.001)
+    monkeypatch.setattr(waiting, "PACE_S", 0.001)
 
 
 @pytest.fixture

@@ -178,6 +178,7 @@ REFUSED: list[tuple[Kind, dict[str, Any], str, str]] = [
     ("sunra", RELAY | {"duration_seconds": 16}, "duration_seconds", "4 to 15"),
     ("sunra", RELAY | {"reference_image_urls": [FACE] * 10}, "reference_image_urls", "9"),
     ("sunra", {"model": FAST_RELAY}, "model", "endpoint"),
+    ("sunra", {"model": "bytedance/seedance-2.0-fast"}, "model", "endpoint"),
     ("sunra", DIRECT | {"reference_videos": ["https://x"]}, "reference_videos", "references"),
     ("sunra", DIRECT | {"real_face_asset_id": FACE}, "real_face_asset_id", "references"),
     (

@@ -19,10 +19,27 @@ from tests.rig.chain import NETWORK
 from tests.rig.uvicorn_service import serve
 
 
+class Signer(FacilitatorWeb3Signer):
+    """The SDK's own, which forgets the number of a transaction that did not get out.
+
+    It counts them on by itself, so that one which the node never saw would leave a gap, and all
+    later ones would wait behind it for ever.
+    """
+
+    def write_contract(self, *args: Any, **kwargs: Any) -> str:
+        """Send a transaction; if that fails, count anew from what the node has."""
+        try:
+            return super().write_contract(*args, **kwargs)
+        except Exception:
+            with self._nonce_lock:
+                self._next_nonce = None
+            raise
+
+
 def application(rpc_url: str, private_key: str) -> FastAPI:
     """Build the service: verify, settle and supported as the protocol has them, and a tally."""
     judge = x402FacilitatorSync()
-    register_exact_evm_facilitator(judge, FacilitatorWeb3Signer(private_key, rpc_url), NETWORK)
+    register_exact_evm_facilitator(judge, Signer(private_key, rpc_url), NETWORK)
     app = FastAPI()
     tally: Counter[str] = Counter()
     lock = threading.Lock()
