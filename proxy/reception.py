@@ -18,6 +18,7 @@ from proxy.core.ledger import Limit
 from proxy.core.money import parse_usd
 from proxy.core.policy import pays
 from proxy.core.routing import Decision, Signs, decide, find_route, fixed
+from proxy.core.videos import with_usual_model
 from proxy.payer import CALL_SCOPE
 from proxy.replies import json_answer
 from proxy.spool import Spool
@@ -71,6 +72,7 @@ class Reception:
             visit.close()
             raise
         visit.provider = decision.provider
+        self._name_model(visit)
         visit.story.update(provider=decision.provider, route=route.path, why=decision.reason)
         return visit
 
@@ -86,6 +88,13 @@ class Reception:
             return True
         needs_fields = visit.config.auth is not None and request.method in BODY_METHODS
         return needs_fields or pays(visit.config, visit.route, request.method)
+
+    def _name_model(self, visit: Visit) -> None:
+        """Where a video names no model, put its provider's usual one."""
+        request, model = visit.request, visit.config.default_video_model
+        fields = with_usual_model(request.method, request.path, visit.fields, model)
+        if fields is not visit.fields:
+            self._rewrite(visit, dict(fields))
 
     def _rewrite(self, visit: Visit, fields: dict[str, Any]) -> None:
         visit.close()

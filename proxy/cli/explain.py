@@ -19,7 +19,7 @@ from proxy.core.money import format_usd
 from proxy.core.openai_videos import read_call, read_create
 from proxy.core.policy import limits, pays, table_price
 from proxy.core.routing import Decision, decide, find_route, fixed, job_id, plain, upstream_url
-from proxy.core.videos import JOBS, segment
+from proxy.core.videos import JOBS, segment, with_usual_model
 from proxy.gate.paths import path_problem
 from proxy.media.native import native_call
 from proxy.media.openai_videos import is_adapted
@@ -70,12 +70,14 @@ def _on_route(loaded: Loaded, call: Call, route: RouteConfig) -> dict[str, Any]:
         return _refused(decision)
     whose = {"provider": decision.provider, "why": decision.reason, **named.story}
     provider = config.providers[decision.provider]
+    model = provider.default_video_model
+    fields = with_usual_model(call.method, call.path, named.fields, model)
     # Without a body nobody asks what becomes of it.
-    native = native_call(call.method, call.path, named.fields, provider) if call.fields else None
+    native = native_call(call.method, call.path, fields, provider) if call.fields else None
     if isinstance(native, Refusal):
         return whose | _refused(native)
-    if named.fields is not call.fields:
-        call = replace(call, fields=named.fields)
+    if fields is not call.fields:
+        call = replace(call, fields=fields)
     return whose | _story(call, config, route, decision, native)
 
 

@@ -127,6 +127,14 @@ def read_video(fields: Mapping[str, Any]) -> VideoRequest | Refusal:
     )
 
 
+def with_usual_model(
+    method: str, path: str, fields: Mapping[str, Any], model: str | None
+) -> Mapping[str, Any]:
+    """A submission that names no model, with its provider's usual one; any other as it is."""
+    is_bare = (method, path) == ("POST", JOBS) and bool(fields) and "model" not in fields
+    return {**fields, "model": model} if is_bare and model is not None else fields
+
+
 def accepted(
     job: str,
     model: str | None,

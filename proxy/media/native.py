@@ -3,7 +3,6 @@
 Nothing is asked and nothing is sent here, so a request can be explained as it would be served.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from proxy.core.config import ProviderConfig
@@ -38,8 +37,6 @@ def native_video(fields: JsonObject, config: ProviderConfig) -> NativeCall | Ref
     video = read_video(fields)
     if isinstance(video, Refusal):
         return video
-    if not video.model:
-        video = replace(video, model=config.default_video_model)
     return lore.video_call(video, config.extra_fields)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from proxy.core.config import Config
 from proxy.core.errors import Refusal
 from proxy.core.routing import Signs, body_signs, job_id
-from proxy.core.videos import JOBS
+from proxy.core.videos import JOBS, with_usual_model
 from proxy.store import portraits, sessions
 from proxy.store.memory import recall
 from proxy.store.portraits import ENROLLING, FAILED, Portrait
@@ -130,8 +130,8 @@ def _with_portrait(db: sqlite3.Connection, asked: Asked, config: Config) -> Name
         return portrait
     fields["real_face_asset_id"] = portrait.id
     provider = config.providers.get(portrait.provider)
-    if provider is not None and provider.default_video_model is not None:
-        fields.setdefault("model", provider.default_video_model)
+    model = None if provider is None else provider.default_video_model
+    fields = dict(with_usual_model(asked.method, asked.path, fields, model))
     signs = _signs(db, replace(asked, fields=fields), None)
     return Named(fields, signs, story={"portrait": portrait.id})
 

@@ -12,9 +12,10 @@ from proxy.store import views
 from tests.cli.house import House, Said
 
 VIDEOS = "/v1/videos/generations"
-CLIP = {"model": "bytedance/seedance-2.0-fast", "prompt": "a fare box"}
+CLIP = {"prompt": "a fare box"}
 OTHERS = (
     "  sunra: {kind: sunra, base_url: 'http://127.0.0.1:9', auth: {bearer: {env: CANARY}},"
+    " default_video_model: 'bytedance/seedance-2.0/text-to-video',"
     " prices: [{model: 'bytedance/*', usd_per_second: '0.20', default_seconds: 5}]}\n"
     "  shop: {kind: http, base_url: 'http://127.0.0.1:9', pay: {}}\n"
 )
@@ -26,6 +27,10 @@ CLIENTS = f"clients: [{{name: me, token_sha256: '{hashlib.sha256(TOKEN.encode())
 def fair(house: House) -> House:
     """A config with three makers of videos, one of which has no prices, and a shop."""
     house.edit("{env: CANARY}}}\n", "{env: CANARY}}}\n" + OTHERS)
+    house.edit(
+        "pay: {}}\n  pomex:", "pay: {}, default_video_model: bytedance/seedance-2.0-fast}\n  pomex:"
+    )
+    house.edit("{kind: pomex,", "{kind: pomex, default_video_model: byteplus/seedance-2.0,")
     return house
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import Refusal
 from proxy.core.videos import (
+    JOBS,
     LISTS,
     Reference,
     Status,
@@ -19,6 +20,7 @@ from proxy.core.videos import (
     finished,
     read_video,
     segment,
+    with_usual_model,
 )
 
 FIELDS = (
@@ -261,3 +263,24 @@ def test_state_and_result(
 
 def _is_final(status: Any) -> bool:
     return VideoProgress(status).is_final
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "fields", "model", "expected"),
+    [
+        ("POST", JOBS, {"prompt": "x"}, "a/b", {"prompt": "x", "model": "a/b"}),
+        ("POST", JOBS, {"prompt": "x"}, None, {"prompt": "x"}),
+        ("POST", JOBS, {"model": "c/d"}, "a/b", {"model": "c/d"}),
+        ("POST", JOBS, {"model": None}, "a/b", {"model": None}),
+        ("POST", JOBS, {}, "a/b", {}),
+        ("GET", JOBS, {"prompt": "x"}, "a/b", {"prompt": "x"}),
+        ("POST", "/v1/chat/completions", {"prompt": "x"}, "a/b", {"prompt": "x"}),
+    ],
+)
+def test_usual_models(
+    method: str, path: str, fields: dict[str, Any], model: str | None, expected: dict[str, Any]
+) -> None:
+    """Only a submission that says nothing of a model gets one; any other is the very same."""
+    found = with_usual_model(method, path, fields, model)
+    assert found == expected
+    assert (found is fields) == (expected == fields)

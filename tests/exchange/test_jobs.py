@@ -167,6 +167,21 @@ async def test_who_stops_waiting_still_learns_the_id(open_house: Open) -> None:
             assert (got.status, await got.json()) == (202, running)
 
 
+async def test_a_video_without_a_model_gets_the_usual_one(open_house: Open) -> None:
+    """The config's `default_video_model` is written where a submission names none, and only there."""
+    async with Provider(generates(CLIP)) as provider:
+        config = parts(provider.url)
+        config["providers"]["blockrun"]["default_video_model"] = "azure/sora-2"
+        at = await open_house(**config)
+        url = f"{at.url}/v1/videos/generations"
+        for fields in ({"prompt": "x"}, {"prompt": "x", "model": "xai/grok-imagine-video"}):
+            async with at.client.post(url, json=fields, headers={"Prefer": "wait=0"}) as got:
+                assert got.status == 202
+    bodies = [json.loads(got.body) for got in provider.got if got.line.startswith("POST")]
+    assert [body["model"] for body in bodies[::2]] == ["azure/sora-2", "xai/grok-imagine-video"]
+    assert bodies[0] == bodies[1]
+
+
 async def test_a_failed_job_is_its_own_answer_and_frees_nothing(open_house: Open) -> None:
     """`not_charged` is the seller's word: the authorization lives, and so it counts."""
     async with Provider(generates(FAILED)) as provider:
