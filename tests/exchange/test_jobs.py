@@ -168,7 +168,7 @@ async def test_who_stops_waiting_still_learns_the_id(open_house: Open) -> None:
 
 
 async def test_a_video_without_a_model_gets_the_usual_one(open_house: Open) -> None:
-    """The config's `default_video_model` is written where a submission names none, and only there."""
+    """`default_video_model` is written where a submission names no model, and only there."""
     async with Provider(generates(CLIP)) as provider:
         config = parts(provider.url)
         config["providers"]["blockrun"]["default_video_model"] = "azure/sora-2"
