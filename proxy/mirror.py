@@ -221,12 +221,16 @@ class Mirror:
         if next_at - since <= problem.patience_s:
             await self._ledger.ask(lambda db: clips.put_off(db, key, problem.note, next_at))
             return
+        self._warn(key, problem)
         await self._ledger.ask(lambda db: clips.give_up(db, key, problem.note, problem.host))
+
+    def _warn(self, key: tuple[str, str], problem: NoClipError) -> None:
+        """Say that a clip is not kept; of a host that is shut out once, until the config is new."""
         where = (key[0], problem.host)
-        if not problem.host or where not in self._told:
-            _log.warning("clip_not_kept", provider=key[0], job=key[1], why=problem.note)
-        if problem.host:
-            self._told.add(where)
+        if problem.host and where in self._told:
+            return
+        self._told.add(where)
+        _log.warning("clip_not_kept", provider=key[0], job=key[1], why=problem.note)
 
     async def _fetched(self, wanted: Wanted) -> Kept:
         """Fetch a clip to the disk; NoClipError for whatever stands in the way."""
