@@ -38,6 +38,7 @@ from proxy.core.config import Config
 from proxy.core.ledger import State
 from proxy.core.money import Usd
 from proxy.exchange import Exchange
+from proxy.following import Follower
 from proxy.gate.server import Door
 from proxy.gate.sockets import inherited_sockets
 from proxy.metrics import Metrics
@@ -102,6 +103,7 @@ class Daemon:
             self.mirror,
             loaded.state_dir / SPOOL_DIR,
         )
+        self.follower = Follower(lambda: self._snapshot.config, ledger, self._exchange.serve)
         self.alarms = Alarms(ledger, self._metrics, self._concerns)
         self.reconciler = Reconciler(
             lambda: self._snapshot.config, self._address, ledger, wall, self._reconciled
@@ -266,6 +268,7 @@ async def serve(path: Path) -> None:
                 tasks.create_task(daemon.keep_house()),
                 tasks.create_task(daemon.reconciler.run()),
                 tasks.create_task(daemon.mirror.run()),
+                tasks.create_task(daemon.follower.run()),
             ]
             systemd.notify("READY=1", f"STATUS=serving on {', '.join(daemon.door.addresses)}")
             await stopping.wait()

@@ -292,8 +292,12 @@ class Idempotency(Model):
 
 
 class MirrorConfig(Model):
-    """Which finished clips are kept on disk, how many bytes of them, and for how long."""
+    """Which finished clips are kept on disk, how many bytes of them, and for how long.
 
+    `follow` has jobs asked after for which nobody waits, where that takes nothing.
+    """
+
+    follow: bool = True
     hosts: Many[Annotated[str, AfterValidator(host_pattern)]] = ()
     clip_bytes_max: Annotated[int, Field(ge=1024, le=2**40)] = 2**30
     total_bytes_max: Annotated[int, Field(ge=1024, le=2**50)] = 10 * 2**30

@@ -3,13 +3,31 @@
 Which provider gave out which job or asset, and what a job needs to be asked for again.
 """
 
+import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from proxy.store.records import Memory
 
 _COLUMNS = "id, kind, provider, model, poll_path, payment, client, state, answer"
+OPEN_JOBS_MAX = 1000
+"""How many are looked at together: the youngest, which have not had their time yet."""
 _OPPOSITE = {"ASC": "DESC", "DESC": "ASC"}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJob:
+    """A job whose end is not known, and when it was first heard of."""
+
+    provider: str
+    id: str
+    created_at: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from every other."""
+        return self.provider, self.id
 
 
 def remember(db: sqlite3.Connection, memories: Sequence[Memory], now: int) -> None:
@@ -98,3 +116,16 @@ def dated_jobs(
         (*(last or ()), limit),
     )
     return [(Memory(*row[:-1]), row[-1]) for row in rows]
+
+
+def open_jobs(
+    db: sqlite3.Connection, providers: Sequence[str], since: int, limit: int = OPEN_JOBS_MAX
+) -> tuple[OpenJob, ...]:
+    """Jobs of some providers that were heard of after a time and whose end is not known."""
+    rows = db.execute(
+        "SELECT provider, id, created_at FROM memory WHERE kind = 'job' AND created_at > ?"
+        " AND answer IS NULL AND provider IN (SELECT value FROM json_each(?))"
+        " ORDER BY created_at DESC, rowid DESC LIMIT ?",
+        (since, json.dumps(providers), limit),
+    )
+    return tuple(OpenJob(*row) for row in rows)
