@@ -23,7 +23,7 @@ import structlog
 from proxy.carrier import Carrier
 from proxy.challenges import read_terms
 from proxy.checkout import TOO_LATE_S
-from proxy.core.errors import Refusal, Refused
+from proxy.core.errors import NO_ANSWER, Refusal, Refused
 from proxy.core.http import Headers, Reply, get, without
 from proxy.core.ledger import DEATH_MARGIN_S, State
 from proxy.core.links import ANSWER_BYTES_MAX, rewrite_links
@@ -113,11 +113,7 @@ class Jobs:
             try:
                 reply, final = await self._shielded_poll(visit, job)
             except Refused as refused:
-                if refused.refusal.code not in (
-                    "upstream_unreachable",
-                    "upstream_timeout",
-                    "payment_outcome_unknown",
-                ):
+                if refused.refusal.code not in NO_ANSWER:
                     raise
                 pace_s = pace_between_s(())
                 continue

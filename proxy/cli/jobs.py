@@ -18,6 +18,7 @@ from proxy.cli.groups import DefaultGroup
 from proxy.cli.layout import local_time, printable, table
 from proxy.cli.progress import INTERRUPTED, Line, line_of, pace_s
 from proxy.cli.talk import Answer, Daemon, find_daemon, token_option
+from proxy.core.errors import NO_ANSWER
 from proxy.store import views
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ TROUBLES_MAX: Final = 120
 _DONE: Final = 200
 _RUNNING: Final = 202
 _PASSING_STATUSES: Final = (429, 504)
-_PASSING_CODES: Final = ("upstream_unreachable", "upstream_timeout", "payment_outcome_unknown")
-"""What a look may meet that says nothing about the job; the daemon, waiting, goes on as well."""
+"""What a provider may answer to a look that says nothing about the job; so may `NO_ANSWER`."""
 
 _FINAL_STATES: Final = ("completed", "failed")
 
@@ -144,7 +144,7 @@ def _watched(daemon: Daemon, job: Mapping[str, Any], line: Line) -> Answer:
 
 def _is_passing(answer: Answer) -> bool:
     if answer.code:
-        return answer.code in _PASSING_CODES
+        return answer.code in NO_ANSWER
     return answer.status in _PASSING_STATUSES
 
 

@@ -57,6 +57,9 @@ STATUS: Final[dict[str, int]] = {
 }
 """Every code of the daemon's own answers and the HTTP status that goes with it."""
 
+NO_ANSWER: Final = ("upstream_unreachable", "upstream_timeout", "payment_outcome_unknown")
+"""The codes of a call that got no whole answer: they say nothing of what was asked after."""
+
 _OUR_FAULT: Final = (500, 503)
 
 

@@ -27,7 +27,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from proxy.core.config import AUTO, Config
-from proxy.core.errors import Refusal, Refused
+from proxy.core.errors import NO_ANSWER, Refusal, Refused
 from proxy.core.http import Headers, Reply, Request, without
 from proxy.core.links import ANSWER_BYTES_MAX
 from proxy.core.openai_videos import (
@@ -99,9 +99,6 @@ _RECEIPTS: Final = (
 _POLL_AFTER: Final = b"openai-poll-after-ms"
 """OpenAI's client polls every second unless this says otherwise, and each poll is a provider's."""
 
-
-_LOST: Final = ("payment_outcome_unknown", "upstream_timeout", "upstream_unreachable")
-"""What may have reached its provider, though no answer did."""
 _NO_REPEAT: Final[Headers] = ((b"X-Should-Retry", b"false"),)
 """Read by OpenAI's clients, which else repeat every 5xx, twice."""
 
@@ -253,11 +250,12 @@ class OpenAIVideos:
     def _advice(self, refused: Refused) -> Headers:
         """Have OpenAI's client not repeat by itself what nobody would recognise as a repeat.
 
-        A payment that is in doubt is shown again; a call that a key pays for would be made again.
+        What got no answer may have reached its provider: a payment that is in doubt is shown again,
+        but a call that a key pays for would be made again.
         """
         provider = self._snapshot().config.providers.get(str(refused.story.get("provider")))
         is_paid = provider is not None and provider.pay is not None
-        return () if is_paid or refused.refusal.code not in _LOST else _NO_REPEAT
+        return () if is_paid or refused.refusal.code not in NO_ANSWER else _NO_REPEAT
 
     async def _said(self, told: Told, job: str, asked: Asked | None = None) -> Reply:
         """A common answer in OpenAI's words; one that tells of no job as it is."""

@@ -27,7 +27,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from proxy.core.config import AUTO
-from proxy.core.errors import Refusal, Refused
+from proxy.core.errors import NO_ANSWER, Refusal, Refused
 from proxy.core.http import Headers, Reply, get
 from proxy.delivery import Delivered
 from proxy.media.performing import Perform, Performed
@@ -49,7 +49,6 @@ PACE_S: Final = (3.0, 5.0)
 _SUCCESS: Final = range(200, 300)
 _GONE: Final = 404
 _FAULT: Final = 500
-_PASSING: Final = ("upstream_unreachable", "upstream_timeout", "payment_outcome_unknown")
 _log = structlog.get_logger()
 _random = SystemRandom()
 
@@ -279,7 +278,7 @@ class Sessions:
         try:
             done = await self._perform(visit, call)
         except Refused as refused:
-            if refused.refusal.code not in _PASSING:
+            if refused.refusal.code not in NO_ANSWER:
                 raise
             return _Glance(session, None, self._pace.between_s(()))
         pace_s = self._pace.between_s(done.headers)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.core.errors import Refused
+from proxy.core.errors import NO_ANSWER, Refused
 from proxy.core.http import Headers
 from proxy.media.enrolment import status_of
 from proxy.media.performing import Perform
@@ -22,7 +22,6 @@ from proxy.waiting import pace_between_s
 
 _SUCCESS: Final = range(200, 300)
 _FAULT: Final = 500
-_PASSING: Final = ("upstream_unreachable", "upstream_timeout", "payment_outcome_unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Watch:
         try:
             done = await self._perform(visit, call)
         except Refused as refused:
-            if refused.refusal.code not in _PASSING:
+            if refused.refusal.code not in NO_ANSWER:
                 raise
             return replace(seen, pace_s=self._pace.between_s(()))
         if done.status in visit.lore.passing_statuses or done.status >= _FAULT:
