@@ -1,8 +1,10 @@
 """Making a provider's native call on behalf of a request of the common shape."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from proxy.core.errors import NO_ANSWER, Refused
 from proxy.core.http import Headers, Reply
 from proxy.payer import Purchase
 from proxy.providers.lore import JsonObject, NativeCall
@@ -31,3 +33,21 @@ class Perform(Protocol):
     async def __call__(self, visit: Visit, call: NativeCall) -> Performed:
         """Make a native call of the visit's provider; its ids are remembered when this returns."""
         ...
+
+
+async def ask_after(
+    perform: Perform, visit: Visit, call: NativeCall, between_s: Callable[[Headers], float]
+) -> tuple[Performed | None, float]:
+    """Ask a provider how something stands: its answer, and the seconds until one asks again.
+
+    None for what says nothing of it: a limit, a fault, a connection that broke. `Refused` is the
+    daemon's own no.
+    """
+    try:
+        done = await perform(visit, call)
+    except Refused as refused:
+        if refused.refusal.code not in NO_ANSWER:
+            raise
+        return None, between_s(())
+    pace_s = between_s(done.headers)
+    return None if done.status in visit.lore.passing_statuses else done, pace_s

@@ -27,10 +27,10 @@ from weakref import WeakValueDictionary
 import structlog
 
 from proxy.core.config import AUTO
-from proxy.core.errors import NO_ANSWER, Refusal, Refused
+from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, get
 from proxy.delivery import Delivered
-from proxy.media.performing import Perform, Performed
+from proxy.media.performing import Perform, Performed, ask_after
 from proxy.media.verification import read_verification, session_reply, told_of_payment
 from proxy.media.watching import Pace
 from proxy.providers.lore import JsonObject, NativeCall, Opened, Verification
@@ -48,7 +48,6 @@ PACE_S: Final = (3.0, 5.0)
 
 _SUCCESS: Final = range(200, 300)
 _GONE: Final = 404
-_FAULT: Final = 500
 _log = structlog.get_logger()
 _random = SystemRandom()
 
@@ -275,14 +274,8 @@ class Sessions:
         call = None if group_id is None else visit.lore.session_poll(group_id)
         if call is None:
             return _Glance(session)
-        try:
-            done = await self._perform(visit, call)
-        except Refused as refused:
-            if refused.refusal.code not in NO_ANSWER:
-                raise
-            return _Glance(session, None, self._pace.between_s(()))
-        pace_s = self._pace.between_s(done.headers)
-        if done.status in visit.lore.passing_statuses or done.status >= _FAULT:
+        done, pace_s = await ask_after(self._perform, visit, call, self._pace.between_s)
+        if done is None:
             return _Glance(session, None, pace_s)
         if done.status in _SUCCESS and visit.lore.session_verified(done.fields):
             noted = partial(sessions.verify, session=session, response=done.fields)

@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.core.errors import NO_ANSWER, Refused
 from proxy.core.http import Headers
 from proxy.media.enrolment import status_of
-from proxy.media.performing import Perform
+from proxy.media.performing import Perform, ask_after
 from proxy.providers.lore import JsonObject, Likeness, Lore
 from proxy.store import Ledger, portraits
 from proxy.store.portraits import SETTLED, Portrait
@@ -21,7 +20,6 @@ from proxy.visit import Visit
 from proxy.waiting import pace_between_s
 
 _SUCCESS: Final = range(200, 300)
-_FAULT: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +63,16 @@ class Watch:
         call = visit.lore.portrait_poll(seen.portrait.id) if seen.portrait.id else None
         if call is None:
             return replace(seen, pace_s=None)
-        try:
-            done = await self._perform(visit, call)
-        except Refused as refused:
-            if refused.refusal.code not in NO_ANSWER:
-                raise
-            return replace(seen, pace_s=self._pace.between_s(()))
-        if done.status in visit.lore.passing_statuses or done.status >= _FAULT:
-            return replace(seen, pace_s=self._pace.between_s(done.headers))
+        done, pace_s = await ask_after(self._perform, visit, call, self._pace.between_s)
+        if done is None:
+            return replace(seen, pace_s=pace_s)
         found = visit.lore.likeness(done.fields) if done.status in _SUCCESS else None
         if found is None or found.id != seen.portrait.id:
             return Seen(seen.portrait, done.fields)
         news, now = _with_news(seen.portrait, found, visit.lore), self._ledger.now()
         if news != seen.portrait:
             news = await self._ledger.ask(lambda db: portraits.note(db, news, now))
-        return Seen(news, done.fields, self._pace.between_s(done.headers))
+        return Seen(news, done.fields, pace_s)
 
 
 def _with_news(portrait: Portrait, found: Likeness, lore: Lore) -> Portrait:
