@@ -34,9 +34,10 @@ from proxy.media.native import ENROL
 from proxy.media.openai_videos import OpenAIVideos
 from proxy.media.performing import Performed
 from proxy.media.portraits import Portraits
-from proxy.media.sessions import News, Sessions, between_s
+from proxy.media.sessions import Sessions
 from proxy.media.videos import Videos
 from proxy.media.watching import Pace
+from proxy.media.watching_people import News, between_s
 from proxy.mirror import Mirror
 from proxy.payer import PAYMENT_REQUIRED, Payer
 from proxy.providers.lore import NativeCall

@@ -4,9 +4,9 @@
     serve: list them, show one; for a client that waits, until the person is verified
     vouch: an enrolment of a person waits for the verification, before anything is paid
 
-One provider tells when it is asked, and is asked only for somebody who waits. The other tells
-nobody but the phone, which it sends to a callback (`callback` reads it); whoever waits hears of it
-from there. What an answer does not say (a limit, a fault, a connection that broke) is no news.
+One provider tells when it is asked, and is asked only for somebody who waits (`watching_people`).
+The other tells nobody but the phone, which it sends to a callback (`callback` reads it); whoever
+waits hears of it from there.
 
 A name has one session at a provider, and one call at a time is made for it: who asks again gets
 the link that lives, or the next one under the same id.
@@ -14,13 +14,10 @@ the link that lives, or the next one under the same id.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from random import SystemRandom
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 from weakref import WeakValueDictionary
 
@@ -28,67 +25,25 @@ import structlog
 
 from proxy.core.config import AUTO
 from proxy.core.errors import Refusal, Refused
-from proxy.core.http import Headers, Reply, get
+from proxy.core.http import Reply, get
 from proxy.delivery import Delivered
-from proxy.media.performing import Perform, Performed, ask_after
+from proxy.media.performing import Perform, Performed
 from proxy.media.verification import read_verification, session_reply, told_of_payment
 from proxy.media.watching import Pace
-from proxy.providers.lore import JsonObject, NativeCall, Opened, Verification
+from proxy.media.watching_people import Glance, News, PeopleWatch
+from proxy.providers.lore import NativeCall, Opened, Verification
 from proxy.replies import json_reply
 from proxy.store import Ledger, LedgerUnavailableError, portraits, sessions
 from proxy.store.sessions import PENDING, VERIFIED, Session
 from proxy.visit import Visit
-from proxy.waiting import pace_between_s, preference
 
 PATH: Final = "/v1/portrait/sessions"
 CALLBACK_PATH: Final = "/v1/portrait/callback/"
 STATE_BYTES: Final = 32
-PACE_S: Final = (3.0, 5.0)
-"""How often the documents want to be asked."""
 
 _SUCCESS: Final = range(200, 300)
 _GONE: Final = 404
 _log = structlog.get_logger()
-_random = SystemRandom()
-
-
-class News:
-    """Wakes those who wait for a session."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Event]] = {}
-
-    def tell(self, session: str) -> None:
-        """Something has become of a session."""
-        for event in self._waiting.get(session, ()):
-            event.set()
-
-    @contextmanager
-    def listening(self, session: str) -> Iterator[asyncio.Event]:
-        """Wait for news; what comes after this is begun is not missed."""
-        event = asyncio.Event()
-        waiting = self._waiting.setdefault(session, set())
-        waiting.add(event)
-        try:
-            yield event
-        finally:
-            waiting.discard(event)
-            if not waiting:
-                self._waiting.pop(session, None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Glance:
-    """A session as it was last seen, what its provider said, and when to ask again."""
-
-    session: Session
-    response: JsonObject | None = None
-    pace_s: float | None = None
-
-
-def between_s(headers: Headers) -> float:
-    """How long to wait before the person is asked after again."""
-    return pace_between_s(headers) if get(headers, b"retry-after") else _random.uniform(*PACE_S)
 
 
 class Sessions:
@@ -97,8 +52,7 @@ class Sessions:
     def __init__(self, ledger: Ledger, perform: Perform, news: News, pace: Pace) -> None:
         self._ledger = ledger
         self._perform = perform
-        self._news = news
-        self._pace = pace
+        self._watch = PeopleWatch(ledger, perform, news, pace)
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     def native(self, visit: Visit) -> NativeCall | None:
@@ -133,7 +87,9 @@ class Sessions:
         session = await self._asked_for(visit, id_)
         visit.story["session"] = session.id
         aimed = _aimed(visit, session)
-        glance = _Glance(session) if aimed is None else await self._watched(aimed, session)
+        glance = (
+            Glance(session) if aimed is None else await self._watch.until_settled(aimed, session)
+        )
         return await session_reply(glance.session, self._ledger.now(), glance.response)
 
     async def vouch(self, visit: Visit) -> None:
@@ -148,7 +104,7 @@ class Sessions:
         known = await self._ledger.ask(of_group)
         if not known or known[0].status == VERIFIED:
             return
-        seen = (await self._look(visit, known[0])).session
+        seen = (await self._watch.look(visit, known[0])).session
         if seen.status != VERIFIED:
             raise Refused(seen.not_verified(self._ledger.now()))
 
@@ -167,7 +123,7 @@ class Sessions:
         if standing is None or self._is_alive(standing):
             return standing
         # Nobody may have looked since the scan: who is verified is not sent through it again.
-        return (await self._look(visit, standing)).session
+        return (await self._watch.look(visit, standing)).session
 
     def _is_alive(self, session: Session) -> bool:
         return session.status_at(self._ledger.now()) in (PENDING, VERIFIED)
@@ -241,47 +197,6 @@ class Sessions:
             message = f"{owner}, but Farebox-Provider says {visit.provider}"
             raise Refused(Refusal("route_conflict", message))
         return session
-
-    async def _watched(self, visit: Visit, session: Session) -> _Glance:
-        """Look once, and for a client that waits until something has become of the session."""
-        wait_s = preference(visit.request).wait_s or 0
-        deadline = self._pace.clock() + wait_s
-        with self._news.listening(session.id) as heard:
-            glance = await self._look(visit, session)
-            while (left_s := deadline - self._pace.clock()) > 0:
-                link_s = glance.session.expires_at - self._ledger.now()
-                if glance.session.status != PENDING or link_s <= 0:
-                    break
-                await self._rest(heard, min(left_s, link_s, glance.pace_s or left_s))
-                heard.clear()
-                newest = await self._ledger.ask(partial(sessions.find, id_=session.id))
-                glance = await self._look(visit, newest or session)
-        return glance
-
-    async def _rest(self, heard: asyncio.Event, seconds: float) -> None:
-        """Wait for so long, or until there is news."""
-        waits: list[Awaitable[Any]] = [self._pace.sleep(seconds), heard.wait()]
-        tasks = [asyncio.ensure_future(each) for each in waits]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    async def _look(self, visit: Visit, session: Session) -> _Glance:
-        """Ask the provider once, where it can be asked, and write down that it is done."""
-        group_id = None if session.status == VERIFIED else session.group_id
-        call = None if group_id is None else visit.lore.session_poll(group_id)
-        if call is None:
-            return _Glance(session)
-        done, pace_s = await ask_after(self._perform, visit, call, self._pace.between_s)
-        if done is None:
-            return _Glance(session, None, pace_s)
-        if done.status in _SUCCESS and visit.lore.session_verified(done.fields):
-            noted = partial(sessions.verify, session=session, response=done.fields)
-            session = await self._ledger.ask(noted)
-            self._news.tell(session.id)
-        return _Glance(session, done.fields, pace_s)
 
 
 def new_state() -> str:

@@ -9,8 +9,9 @@ import pytest
 
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers
-from proxy.media.sessions import PACE_S, PATH, News, Sessions, between_s
+from proxy.media.sessions import PATH, Sessions
 from proxy.media.watching import Pace
+from proxy.media.watching_people import PACE_S, News, between_s
 from tests.media.test_portraits import Answer, Desk, read
 from tests.store.books import opened as opened_books
 
