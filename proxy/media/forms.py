@@ -19,7 +19,7 @@ from aiohttp.streams import StreamReader
 from proxy.core import strict_json
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Request, get
-from proxy.core.openai_videos import form_fields, unsupported_upload
+from proxy.core.openai_requests import form_fields, unsupported_upload
 
 BODY_BYTES_MAX: Final = 1_048_576
 """A prompt and some URLs are a few kilobytes."""

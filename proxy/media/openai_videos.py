@@ -30,18 +30,8 @@ from proxy.core.config import AUTO, Config
 from proxy.core.errors import NO_ANSWER, Refusal, Refused
 from proxy.core.http import Headers, Reply, Request, without
 from proxy.core.links import ANSWER_BYTES_MAX
-from proxy.core.openai_videos import (
-    Asked,
-    Call,
-    clip_link,
-    is_status,
-    listed,
-    read_call,
-    read_create,
-    read_page,
-    remembered,
-    video,
-)
+from proxy.core.openai_answers import clip_link, is_status, listed, remembered, video
+from proxy.core.openai_requests import Asked, Call, read_call, read_create, read_page
 from proxy.core.routing import find_route
 from proxy.core.videos import JOBS, segment
 from proxy.media.forms import read_fields

@@ -9,22 +9,19 @@ from hypothesis import strategies as st
 
 from proxy.core import videos
 from proxy.core.errors import Refusal
-from proxy.core.openai_videos import (
+from proxy.core.openai_answers import clip_link, listed, remembered, video
+from proxy.core.openai_requests import (
     FLAGS,
     LIST_DEFAULT,
     WHOLE,
     Asked,
     Call,
     Page,
-    clip_link,
     form_fields,
-    listed,
     read_call,
     read_create,
     read_page,
-    remembered,
     unsupported_upload,
-    video,
 )
 
 URL = "https://example.com/face.jpg"

@@ -1,13 +1,9 @@
-"""OpenAI's shape for videos: its fields as those of the common shape, common answers as its own.
+"""What OpenAI's calls for videos ask: its fields as those of the common shape.
 
 What OpenAI documents (`seconds`, `size`, `input_reference`) is written in BlockRun's words; any
 other field is taken to be one of the common shape and keeps its name. What has no word there is
 refused by its own name, and what is said twice is refused too: nothing that a client wrote is
 dropped, or decided for it.
-
-An answer holds what is known and leaves out the rest: a duration or a size that nobody named is not
-made up. `progress` is the provider's own number where it gives one, else 0 in the queue, 50 while
-the clip is made and 100 when it is over, whichever way.
 
 Source: OpenAI's Videos API as its Python client (3.x) speaks it: POST, GET `/v1/videos` and below.
 """
@@ -31,9 +27,6 @@ LIST_DEFAULT: Final = 20
 WHOLE: Final = ("duration_seconds", "seed")
 FLAGS: Final = ("generate_audio", "watermark", "return_last_frame")
 """The fields of the common shape that a form has to be read for: any other is text."""
-ERROR_CODE: Final = "generation_failed"
-"""Why a video failed, where the provider names no code of its own."""
-ERROR_CHARS_MAX: Final = 1000
 
 _SERVED: Final = (
     f"served here are POST and GET {PATH}, GET {PATH}/{{id}} and GET {PATH}/{{id}}/content"
@@ -53,8 +46,6 @@ _NAME: Final = re.compile(r"([A-Za-z0-9_-]+)(\[\]|\[([A-Za-z0-9_-]+)\])?", re.AS
 _REFERENCE: Final = "input_reference"
 _GIVE_URL: Final = f'{_REFERENCE}: give {{"image_url": "https://…"}}'
 _OURS: Final = ("seconds", "size", _REFERENCE)
-_OVER: Final = 100
-_PROGRESS: Final = {"queued": 0, "in_progress": 50, "completed": _OVER, "failed": _OVER}
 
 What = Literal["create", "list", "show", "content"]
 
@@ -161,7 +152,7 @@ def read_create(fields: Mapping[str, Any]) -> Asked | Refusal:
         common |= written
         sources |= dict.fromkeys(written, name)
     size = fields.get("size")
-    asked_s = _seconds(common.get("duration_seconds"))
+    asked_s = seconds_text(common.get("duration_seconds"))
     return Asked(common, sources, asked_s, size if isinstance(size, str) else None)
 
 
@@ -175,65 +166,14 @@ def read_page(query: Mapping[str, str]) -> Page | Refusal:
     return Page(int(limit), query.get("after"), order == "desc")
 
 
-def video(
-    job: str,
-    answer: Mapping[str, Any],
-    *,
-    model: str | None = None,
-    created_at: int | None = None,
-    asked: Asked | None = None,
-) -> dict[str, Any] | None:
-    """A video by a common answer; None for an answer that says nothing of one."""
-    status = answer.get("status")
-    if not is_status(status):
-        return None
-    said = answer.get("model")
-    wanted = None if asked is None else asked.fields.get("model")
-    found = {
-        "id": job,
-        "object": "video",
-        "model": next((m for m in (said, model, wanted) if isinstance(m, str) and m), None),
-        "status": status,
-        "progress": _progress(status, answer),
-        "created_at": created_at,
-        "seconds": _duration(asked, answer),
-        "size": None if asked is None else asked.size,
-        "prompt": None if asked is None else asked.prompt,
-        "error": _error(answer.get("error")) if status == "failed" else None,
-    }
-    return {name: value for name, value in found.items() if value is not None}
+def seconds_text(value: object) -> str | None:
+    """A number of seconds in OpenAI's way of writing; None for what is none."""
+    return f"{value:g}" if is_number(value) and 0 < value <= _SECONDS_MAX else None
 
 
-def is_status(value: object) -> TypeGuard[str]:
-    """Whether something is the name of a state in which a video can be."""
-    return isinstance(value, str) and value in _PROGRESS
-
-
-def remembered(state: str, answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A job's last answer, or what stands for one where only its state was kept."""
-    if is_status(answer.get("status")):
-        return answer
-    return {"status": state if is_status(state) else "in_progress" if state else "queued"}
-
-
-def listed(videos: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
-    """A page of videos."""
-    ends = (videos[0]["id"], videos[-1]["id"]) if videos else (None, None)
-    return {
-        "object": "list",
-        "data": videos,
-        "first_id": ends[0],
-        "last_id": ends[1],
-        "has_more": has_more,
-    }
-
-
-def clip_link(answer: Mapping[str, Any]) -> str | None:
-    """The link to a finished clip."""
-    url = _first(answer).get("url")
-    if answer.get("status") != "completed" or not isinstance(url, str):
-        return None
-    return url if url.lower().startswith(("https://", "http://")) else None
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a JSON value is a number; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _among(served: Mapping[str, Call], method: str) -> Call | Refusal:
@@ -341,49 +281,3 @@ def _unsupported(name: str, why: str) -> Refusal:
 def _shown(name: object) -> str:
     is_plain = isinstance(name, str) and _NAME.fullmatch(name) is not None
     return (str(name) if is_plain else ascii(name))[:NAME_CHARS_MAX]
-
-
-def _first(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    data = answer.get("data")
-    first = data[0] if isinstance(data, list) and data else None
-    return first if isinstance(first, Mapping) else {}
-
-
-def _progress(status: str, answer: Mapping[str, Any]) -> int:
-    """How far a video is, in percent."""
-    raw = answer.get("provider_response")
-    said = [answer.get("progress"), raw.get("progress") if isinstance(raw, Mapping) else None]
-    known = (int(n) for n in said if _is_number(n) and 0 <= n <= _OVER)
-    return next(known, _PROGRESS[status]) if status == "in_progress" else _PROGRESS[status]
-
-
-def _duration(asked: Asked | None, answer: Mapping[str, Any]) -> str | None:
-    """How long a clip is: as asked for, else as the answer says."""
-    said = (answer.get("duration_seconds"), _first(answer).get("duration_seconds"))
-    known = (None if asked is None else asked.seconds, *(_seconds(each) for each in said))
-    return next((each for each in known if each is not None), None)
-
-
-def _seconds(value: object) -> str | None:
-    """A number of seconds in OpenAI's way of writing; None for what is none."""
-    return f"{value:g}" if _is_number(value) and 0 < value <= _SECONDS_MAX else None
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _error(error: object) -> dict[str, str]:
-    """Why a video failed, in the shape of OpenAI's `error`."""
-    if isinstance(error, Mapping):
-        code, message = error.get("code") or error.get("type"), error.get("message")
-    else:
-        code, message = None, error
-    return {
-        "code": _words(code) or ERROR_CODE,
-        "message": _words(message) or "the provider gives no reason",
-    }
-
-
-def _words(value: object) -> str:
-    return value[:ERROR_CHARS_MAX] if isinstance(value, str) else ""
