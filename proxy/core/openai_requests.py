@@ -15,7 +15,9 @@ from typing import Any, Final, Literal, TypeGuard
 from urllib.parse import unquote
 
 from proxy.core import strict_json
+from proxy.core.config import AUTO, Config
 from proxy.core.errors import Refusal
+from proxy.core.routing import find_route
 from proxy.core.videos import JOBS
 
 PATH: Final = "/v1/videos"
@@ -114,6 +116,16 @@ def read_call(method: str, path: str) -> Call | Refusal | None:
     if rest == "remix" or (first == "characters" and rest and "/" not in rest):
         return _among({}, method)
     return None
+
+
+def is_adapted(config: Config, path: str) -> bool:
+    """Whether a path is this daemon's to answer, and has a common path to stand for it."""
+    routes = (find_route(config, each) for each in (path, JOBS))
+    return all(
+        not isinstance(route, Refusal)
+        and (route.provider == AUTO or config.providers[route.provider].kind != "http")
+        for route in routes
+    )
 
 
 def form_fields(pairs: Iterable[tuple[str, str]]) -> dict[str, Any] | Refusal:

@@ -26,13 +26,18 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from proxy.core.config import AUTO, Config
 from proxy.core.errors import NO_ANSWER, Refusal, Refused
 from proxy.core.http import Headers, Reply, Request, without
 from proxy.core.links import ANSWER_BYTES_MAX
 from proxy.core.openai_answers import clip_link, is_status, listed, remembered, video
-from proxy.core.openai_requests import Asked, Call, read_call, read_create, read_page
-from proxy.core.routing import find_route
+from proxy.core.openai_requests import (
+    Asked,
+    Call,
+    is_adapted,
+    read_call,
+    read_create,
+    read_page,
+)
 from proxy.core.videos import JOBS, segment
 from proxy.media.forms import read_fields
 from proxy.replies import broken, json_answer, json_reply, plain_body
@@ -279,16 +284,6 @@ class OpenAIVideos:
             return await self._ledger.ask(partial(memory.dated_job, provider=provider, id_=job))
         except LedgerUnavailableError:
             return None  # what was paid for is handed over all the same
-
-
-def is_adapted(config: Config, path: str) -> bool:
-    """Whether a path is this daemon's to answer, and has a common path to stand for it."""
-    routes = (find_route(config, each) for each in (path, JOBS))
-    return all(
-        not isinstance(route, Refusal)
-        and (route.provider == AUTO or config.providers[route.provider].kind != "http")
-        for route in routes
-    )
 
 
 def _no_clip(told: Told) -> Refusal:
