@@ -23,14 +23,13 @@ from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Reply, Request
 from proxy.core.links import ANSWER_BYTES_MAX
 from proxy.core.money import Usd
+from proxy.core.paths import ENROL, JOBS
 from proxy.core.routing import job_id
-from proxy.core.videos import JOBS
 from proxy.delivery import Delivered, Delivery
 from proxy.jobs import Jobs
 from proxy.keeping import Keeping
 from proxy.media.callback import Callback
 from proxy.media.clips import Clips
-from proxy.media.native import ENROL
 from proxy.media.openai_videos import OpenAIVideos
 from proxy.media.performing import Performed
 from proxy.media.portraits import Portraits

@@ -27,6 +27,7 @@ from proxy.core.errors import NO_ANSWER, Refusal, Refused
 from proxy.core.http import Headers, Reply, get, without
 from proxy.core.ledger import DEATH_MARGIN_S, State
 from proxy.core.links import ANSWER_BYTES_MAX, rewrite_links
+from proxy.core.paths import JOBS
 from proxy.payer import ACCEPTED, PAYMENT_REQUIRED, Payer, Purchase
 from proxy.providers import JobStatus
 from proxy.relay import Relay, streamed, whole
@@ -255,7 +256,7 @@ def _poll_url(visit: Visit, job: Memory) -> str | None:
     origin = f"{base.scheme}://{base.netloc}"
     url = job.poll_path
     if not url:
-        return f"{visit.config.base_url}/v1/videos/generations/{quote(job.id, safe='')}"
+        return f"{visit.config.base_url}{JOBS}/{quote(job.id, safe='')}"
     if url.startswith("/") and not url.startswith("//"):
         return origin + url
     same = url.lower().startswith(f"{origin.lower()}/")

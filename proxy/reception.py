@@ -16,6 +16,7 @@ from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Request, get
 from proxy.core.ledger import Limit
 from proxy.core.money import parse_usd
+from proxy.core.paths import ENROL, SESSIONS
 from proxy.core.policy import pays
 from proxy.core.routing import Decision, Signs, decide, find_route, fixed
 from proxy.core.videos import with_usual_model
@@ -23,7 +24,7 @@ from proxy.payer import CALL_SCOPE
 from proxy.replies import json_answer
 from proxy.spool import Spool
 from proxy.store import Ledger
-from proxy.store.names import ENROL, SESSIONS, Asked, Named, make_out, nothing_named
+from proxy.store.names import Asked, Named, make_out, nothing_named
 from proxy.store.sessions import Session
 from proxy.visit import Snapshot, Visit
 

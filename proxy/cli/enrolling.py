@@ -11,9 +11,8 @@ from proxy.cli.common import FAULT, FINE, REFUSED, Failure, Settings, emit, end
 from proxy.cli.layout import printable
 from proxy.cli.progress import INTERRUPTED, line_of, pace_s
 from proxy.cli.talk import Answer, Daemon
+from proxy.core.paths import ENROL, PORTRAITS
 
-PATH: Final = "/v1/portrait"
-_ENROL: Final = f"{PATH}/enroll"
 _OK: Final = 200
 _ACCEPTED: Final = 202
 _NOT_YET: Final = "processing"
@@ -29,7 +28,7 @@ def enrol(
     """Enrol, wait until it is ready or has failed, tell of it and end."""
     name = str(wanted["name"])
     asked = {**headers, "Prefer": "respond-async"}
-    answer = good(daemon.post(_ENROL, asked, wanted))
+    answer = good(daemon.post(ENROL, asked, wanted))
     paid, fields = answer.headers.get("Farebox-Payment"), answer.fields
     try:
         with line_of(settings, name, time.time()) as line:
@@ -55,7 +54,7 @@ def _news(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def path_of(name: str) -> str:
     """Where a portrait is asked for, by its name or id."""
-    return f"{PATH}/{quote(name, safe='')}"
+    return f"{PORTRAITS}/{quote(name, safe='')}"
 
 
 def good(answer: Answer) -> Answer:

@@ -17,9 +17,10 @@ from proxy.core.config import AUTO, Config, ProviderConfig, RouteConfig
 from proxy.core.errors import Refusal
 from proxy.core.money import format_usd
 from proxy.core.openai_requests import is_adapted, read_call, read_create
+from proxy.core.paths import JOBS
 from proxy.core.policy import limits, pays, table_price
 from proxy.core.routing import Decision, decide, find_route, fixed, job_id, plain, upstream_url
-from proxy.core.videos import JOBS, segment, with_usual_model
+from proxy.core.videos import segment, with_usual_model
 from proxy.gate.paths import path_problem
 from proxy.media.native import native_call
 from proxy.providers import LORE

@@ -19,6 +19,7 @@ from proxy.cli.layout import local_time, printable, table
 from proxy.cli.progress import INTERRUPTED, Line, line_of, pace_s
 from proxy.cli.talk import Answer, Daemon, find_daemon, token_option
 from proxy.core.errors import NO_ANSWER
+from proxy.core.paths import JOBS
 from proxy.store import views
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _is_open(job: Mapping[str, Any]) -> bool:
 
 def _watched(daemon: Daemon, job: Mapping[str, Any], line: Line) -> Answer:
     """Look again and again until the job is done: its final answer."""
-    target = f"/v1/videos/generations/{quote(job['id'], safe='')}"
+    target = f"{JOBS}/{quote(job['id'], safe='')}"
     headers = {"Farebox-Provider": job["provider"]} if "provider" in job else {}
     state, troubles = _state(job), 0
     line.show(state)

@@ -11,12 +11,13 @@ import click
 from proxy.cli.common import FAULT, REFUSED, Settings, emit, end, load, options
 from proxy.cli.layout import dollars, table
 from proxy.cli.talk import Daemon, find_daemon, token_option
+from proxy.core.paths import ENROL, JOBS, VIDEOS
 from proxy.core.routing import plain
 
 if TYPE_CHECKING:
     from proxy.core.config import Config
 
-SHARED_PATHS: Final = ("/v1/videos/generations", "/v1/videos", "/v1/portrait/enroll")
+SHARED_PATHS: Final = (JOBS, VIDEOS, ENROL)
 """The calls that several kinds of providers serve; any other has one place to go."""
 
 
@@ -53,7 +54,7 @@ def quote(
     Exit code 3: a cap is in the way, and no other provider would be let through.
     """
     if not path.startswith("/"):
-        raise click.UsageError("PATH begins with a slash, as in /v1/videos/generations")
+        raise click.UsageError(f"PATH begins with a slash, as in {JOBS}")
     loaded = load(settings)
     data = None if body is None else _read(body, loaded.config.limits.body_bytes_max)
     call = (method.upper(), path, data)

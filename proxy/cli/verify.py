@@ -15,12 +15,12 @@ import click
 import segno
 
 from proxy.cli.common import FAULT, Failure, Settings, emit, end, load, options
-from proxy.cli.enrolling import PATH, enrol, good, provider_option
+from proxy.cli.enrolling import enrol, good, provider_option
 from proxy.cli.layout import local_time, printable
 from proxy.cli.progress import INTERRUPTED, line_of, watchers_stream
 from proxy.cli.talk import Answer, Daemon, find_daemon, token_option
+from proxy.core.paths import SESSIONS
 
-SESSIONS: Final = f"{PATH}/sessions"
 LOOK_S: Final = 3
 """How often the daemon is asked; the providers name three to five seconds."""
 

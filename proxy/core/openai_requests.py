@@ -17,10 +17,9 @@ from urllib.parse import unquote
 from proxy.core import strict_json
 from proxy.core.config import AUTO, Config
 from proxy.core.errors import Refusal
+from proxy.core.paths import JOBS, VIDEOS
 from proxy.core.routing import find_route
-from proxy.core.videos import JOBS
 
-PATH: Final = "/v1/videos"
 NAME_CHARS_MAX: Final = 64
 """How much of a field's name a refusal repeats."""
 LIST_MAX: Final = 100
@@ -31,7 +30,7 @@ FLAGS: Final = ("generate_audio", "watermark", "return_last_frame")
 """The fields of the common shape that a form has to be read for: any other is text."""
 
 _SERVED: Final = (
-    f"served here are POST and GET {PATH}, GET {PATH}/{{id}} and GET {PATH}/{{id}}/content"
+    f"served here are POST and GET {VIDEOS}, GET {VIDEOS}/{{id}} and GET {VIDEOS}/{{id}}/content"
 )
 _SIDES: Final = (480, 720, 1080)
 _SIDE_PERCENT: Final = 6
@@ -102,9 +101,9 @@ def read_call(method: str, path: str) -> Call | Refusal | None:
 
     Refused for those of OpenAI's that nobody can serve here.
     """
-    if path == PATH:
+    if path == VIDEOS:
         return _among({"POST": Call("create"), "GET": Call("list")}, method)
-    below = path.removeprefix(f"{PATH}/")
+    below = path.removeprefix(f"{VIDEOS}/")
     first, slash, rest = below.partition("/")
     if below == path or first in ("", JOBS.rpartition("/")[2]):
         return None

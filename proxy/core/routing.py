@@ -23,10 +23,8 @@ from urllib.parse import unquote, urlsplit
 
 from proxy.core.config import AUTO, Config, Kind, ProviderConfig, RouteConfig
 from proxy.core.errors import Refusal
+from proxy.core.paths import JOBS, NO_PORTRAITS, PORTRAITS
 
-_JOBS = "/v1/videos/generations/"
-_PORTRAITS = "/v1/portrait"
-_NO_PORTRAITS = ("enroll", "sessions", "callback")
 _ASSET_SCHEME = "asset://"
 
 
@@ -82,9 +80,9 @@ def matches(pattern: str, path: str) -> bool:
 
 def job_id(path: str) -> str | None:
     """The job that a path on the common jobs route asks for, percent-decoded."""
-    if not path.startswith(_JOBS):
+    if not path.startswith(f"{JOBS}/"):
         return None
-    return unquote(path.removeprefix(_JOBS).split("/")[0]) or None
+    return unquote(path.removeprefix(f"{JOBS}/").split("/")[0]) or None
 
 
 def body_signs(fields: Mapping[str, object]) -> tuple[str | None, tuple[str, ...]]:
@@ -302,11 +300,11 @@ def _default(signs: Signs, config: Config) -> Decision | Refusal:
 
 def _is_in_the_book(signs: Signs) -> bool:
     """Whether a path asks the daemon's own book: all portraits, or one, and the same of people."""
-    below = signs.path.removeprefix(_PORTRAITS)
+    below = signs.path.removeprefix(PORTRAITS)
     if below == signs.path:
         return False
     first = below[1:].split("/")[0]
-    told = first not in _NO_PORTRAITS or (first == "sessions" and signs.method == "GET")
+    told = first not in NO_PORTRAITS or (first == "sessions" and signs.method == "GET")
     return not below or (below.startswith("/") and told)
 
 

@@ -17,9 +17,9 @@ from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from proxy.core.errors import Refusal
+from proxy.core.paths import JOBS
 
 ASSET: Final = "asset://"
-JOBS: Final = "/v1/videos/generations"
 SECONDS_AUTO: Final = -1
 """The duration that leaves it to the model."""
 

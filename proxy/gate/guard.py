@@ -36,11 +36,11 @@ from proxy.core.config import ClientConfig, Config
 from proxy.core.crossing import is_token
 from proxy.core.errors import Refusal
 from proxy.core.http import Headers
+from proxy.core.paths import CALLBACKS
 from proxy.gate.paths import path_problem
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 HEALTH_PATHS: Final = frozenset({"/healthz", "/readyz", "/health"})
-CALLBACK_PREFIX: Final = "/v1/portrait/callback/"
 
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
@@ -160,7 +160,7 @@ def _speaker(
     head: Head, fields: Fields, path: str, config: Config, ports: frozenset[int]
 ) -> tuple[str, str | None] | Refusal:
     """Rules 4 to 7: the host that was spoken to, and the client's name if it has one."""
-    is_callback = head.method == "GET" and path.startswith(CALLBACK_PREFIX)
+    is_callback = head.method == "GET" and path.startswith(CALLBACKS)
     public = urlsplit(config.public_url or "").netloc.lower() if is_callback else ""
     host = _host(head, fields, config.allow_hosts, ports, public)
     if isinstance(host, Refusal):

@@ -18,11 +18,12 @@ from aiohttp import web
 from proxy.core.config import Config
 from proxy.core.errors import STATUS, Refusal, Refused
 from proxy.core.http import Reply, Request, get, get_all
+from proxy.core.paths import CALLBACKS
 from proxy.gate.admin import Pages
 from proxy.gate.answer import Answer
 from proxy.gate.body import IncomingBody
 from proxy.gate.connection import Bounds, Connection
-from proxy.gate.guard import CALLBACK_PREFIX, Admitted, Head, check, is_own_page
+from proxy.gate.guard import Admitted, Head, check, is_own_page
 from proxy.gate.refusals import overloaded_reply, refusal_reply
 from proxy.gate.respond import Delivery, send
 
@@ -166,7 +167,7 @@ class Handler:
 
     async def _reply(self, request: Request) -> Reply:
         try:
-            if request.path.startswith(CALLBACK_PREFIX):
+            if request.path.startswith(CALLBACKS):
                 return await self._called_back(request)
             if is_own_page(request.path):
                 return await self._pages.answer(
@@ -192,7 +193,7 @@ class Handler:
             others = tuple(header for header in reply.headers if header[0] != b"Allow")
             reply.headers = (*others, (b"Allow", b"GET"))
             return reply
-        state = request.path.removeprefix(CALLBACK_PREFIX)
+        state = request.path.removeprefix(CALLBACKS)
         return await self._callback(state, request.query)
 
     def _closes(self, head: Head, line: Line) -> bool:
@@ -255,7 +256,7 @@ def _request(
 
 def _without_state(path: str) -> str:
     """A path for the log: what stands behind a callback's is a secret, however it is written."""
-    return f"{CALLBACK_PREFIX}…" if _CALLBACK.search(unquote(path)) else path
+    return f"{CALLBACKS}…" if _CALLBACK.search(unquote(path)) else path
 
 
 async def no_callback(_state: str, _query: str | None) -> Reply:

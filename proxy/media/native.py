@@ -3,16 +3,13 @@
 Nothing is asked and nothing is sent here, so a request can be explained as it would be served.
 """
 
-from typing import Final
-
 from proxy.core.config import ProviderConfig
 from proxy.core.errors import Refusal
-from proxy.core.videos import JOBS, read_video
+from proxy.core.paths import ENROL, JOBS
+from proxy.core.videos import read_video
 from proxy.media.enrolment import read_enrolment
 from proxy.providers import LORE
 from proxy.providers.lore import JsonObject, NativeCall
-
-ENROL: Final = "/v1/portrait/enroll"
 
 
 def native_call(

@@ -38,7 +38,8 @@ from proxy.core.openai_requests import (
     read_create,
     read_page,
 )
-from proxy.core.videos import JOBS, segment
+from proxy.core.paths import JOBS
+from proxy.core.videos import segment
 from proxy.media.forms import read_fields
 from proxy.replies import broken, json_answer, json_reply, plain_body
 from proxy.spool import Spool

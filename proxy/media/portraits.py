@@ -21,9 +21,10 @@ import structlog
 from proxy.core.config import AUTO
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Reply, get
+from proxy.core.paths import ENROL, NO_PORTRAITS, PORTRAITS
 from proxy.delivery import Delivered
 from proxy.media.enrolment import enrolled_before, enrolment_reply, portrait_of, read_enrolment
-from proxy.media.native import ENROL, native_enrolment
+from proxy.media.native import native_enrolment
 from proxy.media.performing import Perform
 from proxy.media.wallet_lists import WalletLists
 from proxy.media.watching import Pace, Seen, Watch
@@ -34,10 +35,6 @@ from proxy.store.names import unknown
 from proxy.store.portraits import PROCESSING, UNKNOWN, Portrait
 from proxy.visit import Visit
 from proxy.waiting import WAIT_S, preference
-
-PATH: Final = "/v1/portrait"
-OTHERS: Final = ("enroll", "sessions", "callback")
-"""What stands below the path and is no portrait; one of such a name is asked for by its id."""
 
 _log = structlog.get_logger()
 _WALLET: Final = re.compile(r"/v1/wallet/me/(portraits|realfaces)")
@@ -140,7 +137,7 @@ class Portraits:
             return None
         if method == "GET" and (listing := _WALLET.fullmatch(path)) is not None:
             return await self._lists.show(visit, listing[1])
-        if method == "GET" and path == PATH:
+        if method == "GET" and path == PORTRAITS:
             return json_reply(200, {"object": "list"} | await self._ledger.read(portraits.listed))
         word = _word(path)
         if word is None or method not in ("GET", "DELETE"):
@@ -202,8 +199,8 @@ class Portraits:
 
 def _word(path: str) -> str | None:
     """The id or name that a path asks for, if it asks for one."""
-    rest = path.removeprefix(f"{PATH}/")
-    if rest in (path, "") or "/" in rest or rest in OTHERS:
+    rest = path.removeprefix(f"{PORTRAITS}/")
+    if rest in (path, "") or "/" in rest or rest in NO_PORTRAITS:
         return None
     return unquote(rest)
 

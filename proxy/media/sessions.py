@@ -26,6 +26,7 @@ import structlog
 from proxy.core.config import AUTO
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Reply, get
+from proxy.core.paths import CALLBACKS, SESSIONS
 from proxy.delivery import Delivered
 from proxy.media.performing import Perform, Performed
 from proxy.media.verification import read_verification, session_reply, told_of_payment
@@ -37,8 +38,6 @@ from proxy.store import Ledger, LedgerUnavailableError, portraits, sessions
 from proxy.store.sessions import PENDING, VERIFIED, Session
 from proxy.visit import Visit
 
-PATH: Final = "/v1/portrait/sessions"
-CALLBACK_PATH: Final = "/v1/portrait/callback/"
 STATE_BYTES: Final = 32
 
 _SUCCESS: Final = range(200, 300)
@@ -60,7 +59,7 @@ class Sessions:
 
         Refused for what cannot be read, and for what the provider's own call cannot express.
         """
-        if (visit.request.method, visit.request.path) != ("POST", PATH) or _is_anothers(visit):
+        if (visit.request.method, visit.request.path) != ("POST", SESSIONS) or _is_anothers(visit):
             return None
         return self._call(visit, _read(visit), new_state())
 
@@ -79,9 +78,9 @@ class Sessions:
         path = visit.request.path
         if visit.request.method != "GET" or _is_anothers(visit):
             return None
-        if path == PATH:
+        if path == SESSIONS:
             return await self._list()
-        id_ = unquote(path.removeprefix(f"{PATH}/"))
+        id_ = unquote(path.removeprefix(f"{SESSIONS}/"))
         if id_ in (path, "") or "/" in id_:
             return None
         session = await self._asked_for(visit, id_)
@@ -171,7 +170,7 @@ class Sessions:
         """The provider's own call; where nobody else is to be called back, the daemon is."""
         if _waits_here(visit, wanted):
             public = visit.snapshot.config.public_url
-            wanted = replace(wanted, callback_url=f"{public}{CALLBACK_PATH}{state}")
+            wanted = replace(wanted, callback_url=f"{public}{CALLBACKS}{state}")
         call = visit.lore.session_call(wanted)
         if call is None:
             message = f"{visit.provider} documents no verification of real people"
@@ -189,7 +188,7 @@ class Sessions:
         """The session that a path names; `Refused` if there is none, or it is another's."""
         session = await self._ledger.ask(partial(sessions.find, id_=id_))
         if session is None:
-            message = f"no session is called {id_!a}: GET {PATH} lists them"
+            message = f"no session is called {id_!a}: GET {SESSIONS} lists them"
             raise Refused(Refusal("portrait_unknown", message))
         named = get(visit.request.headers, b"farebox-provider") is not None
         if named and session.provider != visit.provider:

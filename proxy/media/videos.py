@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, get
+from proxy.core.paths import JOBS
 from proxy.core.videos import VideoProgress, accepted, finished
 from proxy.delivery import Delivered
 from proxy.jobs import note
@@ -22,7 +23,6 @@ from proxy.providers.lore import NativeCall
 from proxy.store import Ledger, Memory
 from proxy.visit import Visit
 
-PATH: Final = "/v1/videos/generations"
 _SUCCESS: Final = range(200, 300)
 _PASSED_ON: Final = (b"retry-after", b"farebox-payment")
 
@@ -43,7 +43,7 @@ class Videos:
 
         Refused for what the provider's own call cannot express.
         """
-        if (visit.request.method, visit.request.path) != ("POST", PATH):
+        if (visit.request.method, visit.request.path) != ("POST", JOBS):
             return None
         call = native_video(visit.fields, visit.config)
         if isinstance(call, Refusal):

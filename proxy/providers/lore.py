@@ -9,7 +9,8 @@ from enum import Enum
 from typing import Any, ClassVar
 
 from proxy.core.errors import Refusal
-from proxy.core.videos import JOBS, VideoProgress, VideoRequest, segment
+from proxy.core.paths import JOBS
+from proxy.core.videos import VideoProgress, VideoRequest, segment
 from proxy.providers.answers import common_progress
 
 JsonObject = Mapping[str, Any]

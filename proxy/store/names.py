@@ -8,20 +8,17 @@ known of the owners of ids goes to routing as signs.
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 from proxy.core.config import Config
 from proxy.core.errors import Refusal
+from proxy.core.paths import ENROL, JOBS, PORTRAITS, SESSIONS
 from proxy.core.routing import Signs, body_signs, job_id
-from proxy.core.videos import JOBS, with_usual_model
+from proxy.core.videos import with_usual_model
 from proxy.store import portraits, sessions
 from proxy.store.memory import recall
 from proxy.store.portraits import ENROLLING, FAILED, Portrait
 from proxy.store.sessions import Session
-
-PORTRAITS: Final = "/v1/portrait"
-ENROL: Final = f"{PORTRAITS}/enroll"
-SESSIONS: Final = f"{PORTRAITS}/sessions"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from proxy.core import strict_json
 from proxy.core.errors import Refusal
+from proxy.core.paths import SESSIONS
 
 PENDING: Final = "pending"
 VERIFIED: Final = "verified"
@@ -83,7 +84,7 @@ class Session:
         """Why nobody can be enrolled by it yet."""
         message = (
             f"{self.name!a} ({self.id}) is {self.status_at(now)}, not verified; nothing was paid. "
-            "POST the name to /v1/portrait/sessions for a link, and have the person open it"
+            f"POST the name to {SESSIONS} for a link, and have the person open it"
         )
         return Refusal("portrait_not_verified", message)
 

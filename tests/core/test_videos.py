@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import Refusal
+from proxy.core.paths import JOBS
 from proxy.core.videos import (
-    JOBS,
     LISTS,
     Reference,
     Status,

@@ -9,7 +9,8 @@ import pytest
 
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers
-from proxy.media.sessions import PATH, Sessions
+from proxy.core.paths import SESSIONS
+from proxy.media.sessions import Sessions
 from proxy.media.watching import Pace
 from proxy.media.watching_people import PACE_S, News, between_s
 from tests.media.test_portraits import Answer, Desk, read
@@ -38,7 +39,7 @@ class People(Desk):
     async def open(self, *answers: Answer, provider: str = "blockrun") -> dict[str, Any]:
         """Start a session."""
         self.script.answers = [(200, BEGUN), *answers]
-        visit = self.visit("POST", PATH, {"name": "rachel"}, provider)
+        visit = self.visit("POST", SESSIONS, {"name": "rachel"}, provider)
         assert self.sessions.native(visit) is not None
         session: dict[str, Any] = read((await self.sessions.open(visit)).reply)[1]
         return session
@@ -46,7 +47,7 @@ class People(Desk):
     async def watch(self, session: dict[str, Any], wait_s: int) -> tuple[int, Any]:
         """Wait for it."""
         prefer = {"Prefer": f"wait={wait_s}"}
-        visit = self.visit("GET", f"{PATH}/{session['id']}", provider="blockrun", **prefer)
+        visit = self.visit("GET", f"{SESSIONS}/{session['id']}", provider="blockrun", **prefer)
         reply = await self.sessions.serve(visit)
         assert reply is not None
         return read(reply)
@@ -117,7 +118,9 @@ async def test_two_who_wait(people: People) -> None:
         await hours.wait()
 
     patient = Sessions(people.books.ledger, people.script, people.news, Pace(sleep, even_pace_s))
-    visit = people.visit("GET", f"{PATH}/{session['id']}", provider="blockrun", Prefer="wait=60")
+    visit = people.visit(
+        "GET", f"{SESSIONS}/{session['id']}", provider="blockrun", Prefer="wait=60"
+    )
     waiting = asyncio.create_task(patient.serve(visit))
     while not people.waits:  # noqa: ASYNC110 - nothing tells
         await asyncio.sleep(0)
