@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from proxy.core.config_values import is_loopback
+from proxy.core.videos import clip_url
 
 PORTS: Final = {"https": 443, "http": 80}
 _AS_IT_IS: Final = "".join(sorted(set(string.punctuation) - set('"<>\\^`{|}')))
@@ -45,12 +46,9 @@ class Unfit:
 def named_link(answer: bytes) -> str | None:
     """The link that a job's final answer has for its clip; None where it names none."""
     try:
-        match json.loads(answer):
-            case {"status": "completed", "data": [{"url": str(url)}, *_]} if url:
-                return url
+        return clip_url(json.loads(answer))
     except (ValueError, RecursionError):
-        pass
-    return None
+        return None
 
 
 def printable_link(url: str) -> str:

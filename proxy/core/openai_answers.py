@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
 
 from proxy.core.openai_requests import Asked, is_number, seconds_text
+from proxy.core.videos import clip_url
 
 ERROR_CODE: Final = "generation_failed"
 """Why a video failed, where the provider names no code of its own."""
@@ -74,10 +75,8 @@ def listed(videos: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
 
 
 def clip_link(answer: Mapping[str, Any]) -> str | None:
-    """The link to a finished clip."""
-    url = _first(answer).get("url")
-    if answer.get("status") != "completed" or not isinstance(url, str):
-        return None
+    """The link to a finished clip, where it is one that a client can follow."""
+    url = clip_url(answer) or ""
     return url if url.lower().startswith(("https://", "http://")) else None
 
 

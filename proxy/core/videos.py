@@ -173,6 +173,14 @@ def finished(
     return answer | {"provider": provider, "provider_response": raw}
 
 
+def clip_url(answer: object) -> str | None:
+    """The link that a final answer has for its first clip; None where it names none."""
+    match answer:
+        case {"status": "completed", "data": [{"url": str(url)}, *_]} if url:
+            return url
+    return None
+
+
 def segment(id_: str) -> str:
     """An id as one segment of a path, whatever is in it.
 
