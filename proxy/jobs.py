@@ -24,14 +24,21 @@ from proxy.carrier import Carrier
 from proxy.challenges import read_terms
 from proxy.checkout import TOO_LATE_S
 from proxy.core.errors import NO_ANSWER, Refusal, Refused
-from proxy.core.http import Headers, Reply, get, without
+from proxy.core.http import Headers, Reply, without
 from proxy.core.ledger import DEATH_MARGIN_S, State
 from proxy.core.links import ANSWER_BYTES_MAX, rewrite_links
 from proxy.core.paths import JOBS
 from proxy.payer import ACCEPTED, PAYMENT_REQUIRED, Payer, Purchase
 from proxy.providers import JobStatus
 from proxy.relay import Relay, streamed, whole
-from proxy.replies import broken, json_answer, json_reply, plain_body, unreachable
+from proxy.replies import (
+    broken,
+    json_answer,
+    json_reply,
+    plain_body,
+    told_of_payment,
+    unreachable,
+)
 from proxy.shield import Shield, result_of
 from proxy.store import Ledger, LedgerUnavailableError, Memory
 from proxy.upstream import Answer, BrokenError, NeverSentError
@@ -40,7 +47,6 @@ from proxy.waiting import WAIT_S, pace_between_s, preference
 
 OK: Final = 200
 _log = structlog.get_logger()
-_PAYMENT: Final = b"farebox-payment"
 _OF_THE_BODY: Final = frozenset(
     {b"content-type", b"content-length", b"content-encoding", b"etag", b"digest"}
 )
@@ -81,7 +87,7 @@ class Jobs:
             return _stored(job.answer)
         wait_s = WAIT_S if prefer.wait_s is None else prefer.wait_s
         reply = await self._wait(visit, job, accepted, wait_s, pace_between_s(accepted.headers))
-        return _with_payment(_with_id(reply, accepted), accepted)
+        return told_of_payment(_with_id(reply, accepted), accepted.headers)
 
     async def asked(self, visit: Visit, job: Memory) -> Reply:
         """Answer a client who asks after a job.
@@ -283,14 +289,6 @@ def _told(reply: Reply) -> dict[str, Any]:
     if not isinstance(reply.body, bytes):
         return {}
     return json_answer(plain_body(reply.headers, reply.body) or b"")
-
-
-def _with_payment(reply: Reply, accepted: Reply) -> Reply:
-    """Have a submission's last answer tell of its payment as its first one did."""
-    paid = get(accepted.headers, _PAYMENT)
-    if paid is not None and get(reply.headers, _PAYMENT) is None:
-        reply.headers = (*reply.headers, (_PAYMENT.title(), paid))
-    return reply
 
 
 def _can_be_polled(visit: Visit, job: Memory) -> bool:

@@ -15,6 +15,8 @@ from proxy.upstream import BrokenError, NeverSentError, TimedOutError
 PLAIN_BYTES_MAX: Final = 4 * ANSWER_BYTES_MAX
 """What an answer of the largest size that is read may unpack to."""
 
+_PAYMENT: Final = b"farebox-payment"
+
 
 def unreachable(provider: str, problem: NeverSentError) -> Refused:
     """No connection was made: nothing left, nothing was paid."""
@@ -39,6 +41,14 @@ def json_reply(status: int, document: object) -> Reply:
     body = json.dumps(document).encode()
     headers = ((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body)))
     return Reply(status, "", headers, body)
+
+
+def told_of_payment(reply: Reply, headers: Headers) -> Reply:
+    """The reply, with what an earlier answer's headers tell of its payment; its own goes before."""
+    paid = get(headers, _PAYMENT)
+    if paid is not None and get(reply.headers, _PAYMENT) is None:
+        reply.headers = (*reply.headers, (_PAYMENT.title(), paid))
+    return reply
 
 
 def plain_body(headers: Headers, body: bytes) -> bytes | None:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from proxy.core.errors import Refusal, Refused
-from proxy.core.http import Headers, Reply, get
+from proxy.core.http import Headers, Reply
 from proxy.providers.lore import Enrolment, JsonObject, Likeness, Lore
-from proxy.replies import json_reply
+from proxy.replies import json_reply, told_of_payment
 from proxy.store.portraits import PROCESSING, SETTLED, Portrait
 from proxy.visit import Visit
 
@@ -16,7 +16,6 @@ COME_BACK_S: Final = 5
 
 _FIELDS: Final = ("name", "image_url", "group_id", "model")
 """`model` is taken because it may say which provider is meant."""
-_PASSED_ON: Final = ((b"farebox-payment", b"Farebox-Payment"),)
 
 
 def read_enrolment(fields: JsonObject, *, strict: bool) -> Enrolment | Refusal:
@@ -87,11 +86,8 @@ def enrolment_reply(
     running = portrait.status == PROCESSING
     reply = json_reply(202 if running else 200, enrolled(portrait, response))
     again = ((b"Retry-After", b"%d" % COME_BACK_S),) if running else ()
-    told = tuple(
-        (name, value) for key, name in _PASSED_ON if (value := get(headers, key)) is not None
-    )
-    reply.headers = (*reply.headers, *again, *told)
-    return reply
+    reply.headers = (*reply.headers, *again)
+    return told_of_payment(reply, headers)
 
 
 def enrolled_before(visit: Visit, standing: Portrait) -> Reply:

@@ -29,11 +29,11 @@ from proxy.core.http import Reply, get
 from proxy.core.paths import CALLBACKS, SESSIONS
 from proxy.delivery import Delivered
 from proxy.media.performing import Perform, Performed
-from proxy.media.verification import read_verification, session_reply, told_of_payment
+from proxy.media.verification import read_verification, session_reply
 from proxy.media.watching import Pace
 from proxy.media.watching_people import Glance, News, PeopleWatch
 from proxy.providers.lore import NativeCall, Opened, Verification
-from proxy.replies import json_reply
+from proxy.replies import json_reply, told_of_payment
 from proxy.store import Ledger, LedgerUnavailableError, portraits, sessions
 from proxy.store.sessions import PENDING, VERIFIED, Session
 from proxy.visit import Visit

@@ -8,7 +8,7 @@ from typing import Final
 import segno
 
 from proxy.core.errors import Refusal
-from proxy.core.http import Headers, Reply, get
+from proxy.core.http import Reply
 from proxy.media.enrolment import NAME_CHARS_MAX, is_text, name_refusal
 from proxy.providers.lore import JsonObject, Verification
 from proxy.providers.people import LINK_CHARS_MAX
@@ -49,14 +49,6 @@ async def session_reply(session: Session, now: int, response: JsonObject | None 
     drawn = await asyncio.to_thread(qr_svg, session.h5_link)  # a long link takes a while
     said = {} if response is None else {"provider_response": presentable(response)}
     return json_reply(200, session.shown(now) | {"qr_svg": drawn} | said)
-
-
-def told_of_payment(reply: Reply, headers: Headers) -> Reply:
-    """The reply, with what the provider's answer said of a payment."""
-    paid = get(headers, b"farebox-payment")
-    if paid is not None:
-        reply.headers = (*reply.headers, (b"Farebox-Payment", paid))
-    return reply
 
 
 @lru_cache(maxsize=_CODES_KEPT)

@@ -6,7 +6,6 @@ the provider's own answer under one key. A job made so, or by a native call, is 
 the common path for as long as its provider knows it.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -20,11 +19,11 @@ from proxy.jobs import note
 from proxy.media.native import native_video
 from proxy.media.performing import Perform, Performed
 from proxy.providers.lore import NativeCall
+from proxy.replies import json_reply, told_of_payment
 from proxy.store import Ledger, Memory
 from proxy.visit import Visit
 
 _SUCCESS: Final = range(200, 300)
-_PASSED_ON: Final = (b"retry-after", b"farebox-payment")
 
 
 class Videos:
@@ -109,8 +108,9 @@ def read_duration_s(visit: Visit) -> int | None:
 
 
 def _reply(status: int, document: dict[str, Any], headers: Headers) -> Reply:
-    body = json.dumps(document).encode()
-    passed = [(name, value) for name in _PASSED_ON if (value := get(headers, name)) is not None]
-    own = ((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body)))
-    named = tuple((name.title(), value) for name, value in passed)
-    return Reply(status, "", (*own, *named), body)
+    """A common answer; of `headers`, the native one's, it tells the pace and the payment again."""
+    reply = json_reply(status, document)
+    pace = get(headers, b"retry-after")
+    if pace is not None:
+        reply.headers = (*reply.headers, (b"Retry-After", pace))
+    return told_of_payment(reply, headers)
