@@ -7,14 +7,12 @@ from urllib.parse import quote
 
 import click
 
-from proxy.cli.common import FAULT, FINE, REFUSED, Failure, Settings, emit, end
+from proxy.cli.common import FAULT, FINE, Settings, emit, end
 from proxy.cli.layout import printable
 from proxy.cli.progress import INTERRUPTED, line_of, pace_s
-from proxy.cli.talk import Answer, Daemon
+from proxy.cli.talk import Daemon, good
 from proxy.core.paths import ENROL, PORTRAITS
 
-_OK: Final = 200
-_ACCEPTED: Final = 202
 _NOT_YET: Final = "processing"
 
 provider_option = click.option(
@@ -55,15 +53,6 @@ def _news(fields: Mapping[str, Any]) -> dict[str, Any]:
 def path_of(name: str) -> str:
     """Where a portrait is asked for, by its name or id."""
     return f"{PORTRAITS}/{quote(name, safe='')}"
-
-
-def good(answer: Answer) -> Answer:
-    """An answer that is no refusal; else the command ends with its reason."""
-    if answer.status in (_OK, _ACCEPTED):
-        return answer
-    who = f"{answer.code}: " if answer.code else f"the provider answers {answer.status}: "
-    code = REFUSED if answer.code.startswith("cap_") else FAULT
-    raise Failure(who + printable(answer.message), code)
 
 
 def _enrolled(fields: Mapping[str, Any], paid: str | None, *, failed: bool) -> str:

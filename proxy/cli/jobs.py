@@ -13,11 +13,11 @@ from urllib.parse import quote
 import click
 
 from proxy.cli.books import reading
-from proxy.cli.common import FAULT, FINE, REFUSED, Failure, Settings, emit, end, load, options
+from proxy.cli.common import FAULT, FINE, Failure, Settings, emit, end, load, options
 from proxy.cli.groups import DefaultGroup
 from proxy.cli.layout import local_time, printable, table
 from proxy.cli.progress import INTERRUPTED, Line, line_of, pace_s
-from proxy.cli.talk import Answer, Daemon, find_daemon, token_option
+from proxy.cli.talk import Answer, Daemon, find_daemon, refused, token_option
 from proxy.core.errors import NO_ANSWER
 from proxy.core.paths import JOBS
 from proxy.store import views
@@ -139,7 +139,7 @@ def _watched(daemon: Daemon, job: Mapping[str, Any], line: Line) -> Answer:
             troubles += 1
             news = f"{state} ({answer.code or answer.message}; it is asked again)"
         else:
-            raise _refused(answer)
+            raise refused(answer)
         line.wait(news, pace_s(answer))
 
 
@@ -147,14 +147,6 @@ def _is_passing(answer: Answer) -> bool:
     if answer.code:
         return answer.code in NO_ANSWER
     return answer.status in _PASSING_STATUSES
-
-
-def _refused(answer: Answer) -> Failure:
-    """Why there is no more to be heard: a refusal of the daemon's, or a provider's own error."""
-    who = f"{answer.code}: " if answer.code else f"the provider answers {answer.status}: "
-    return Failure(
-        who + printable(answer.message), REFUSED if answer.code.startswith("cap_") else FAULT
-    )
 
 
 def _outcome(job: Mapping[str, Any], answer: Answer) -> str:

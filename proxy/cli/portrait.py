@@ -13,10 +13,10 @@ import click
 
 from proxy.cli.books import reading
 from proxy.cli.common import Settings, emit, load, options
-from proxy.cli.enrolling import enrol, good, path_of, provider_option
+from proxy.cli.enrolling import enrol, path_of, provider_option
 from proxy.cli.groups import DefaultGroup
 from proxy.cli.layout import local_time, pairs, printable, table
-from proxy.cli.talk import find_daemon, token_option
+from proxy.cli.talk import find_daemon, good, token_option
 from proxy.cli.verify import verify
 from proxy.store import portraits
 

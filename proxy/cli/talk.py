@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from proxy.cli.common import WRONG, Failure
+from proxy.cli.common import FAULT, REFUSED, WRONG, Failure
 from proxy.cli.hello import ask
+from proxy.cli.layout import printable
 from proxy.core.config_values import parse_listen
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ SPARE_S: Final = 10.0
 
 ANSWER_BYTES_MAX: Final = 1 << 22
 """More than the daemon says of a price or of a job, and nothing to fill the memory with."""
+
+_GOOD: Final = (200, 202)
 
 token_option = click.option(
     "--token",
@@ -111,6 +114,20 @@ def find_daemon(loaded: "Loaded", token: str | None) -> Daemon:
     config = loaded.config
     waits = (each.connect_timeout_s + each.read_timeout_s for each in config.providers.values())
     return Daemon(address, max(waits) + SPARE_S, token if config.clients else None)
+
+
+def good(answer: Answer) -> Answer:
+    """An answer that is no refusal; else the command ends with its reason."""
+    if answer.status not in _GOOD:
+        raise refused(answer)
+    return answer
+
+
+def refused(answer: Answer) -> Failure:
+    """Why there is no more to be heard: a refusal of the daemon's, or a provider's own error."""
+    who = f"{answer.code}: " if answer.code else f"the provider answers {answer.status}: "
+    code = REFUSED if answer.code.startswith("cap_") else FAULT
+    return Failure(who + printable(answer.message), code)
 
 
 def _fields(body: bytes) -> dict[str, Any]:

@@ -15,10 +15,10 @@ import click
 import segno
 
 from proxy.cli.common import FAULT, Failure, Settings, emit, end, load, options
-from proxy.cli.enrolling import enrol, good, provider_option
+from proxy.cli.enrolling import enrol, provider_option
 from proxy.cli.layout import local_time, printable
 from proxy.cli.progress import INTERRUPTED, line_of, watchers_stream
-from proxy.cli.talk import Answer, Daemon, find_daemon, token_option
+from proxy.cli.talk import Answer, Daemon, find_daemon, good, token_option
 from proxy.core.paths import SESSIONS
 
 LOOK_S: Final = 3
