@@ -21,7 +21,8 @@ import structlog
 from proxy.core.config import Config
 from proxy.core.errors import Refused
 from proxy.core.http import Headers, Reply, Request
-from proxy.core.videos import JOBS, segment
+from proxy.core.paths import JOBS
+from proxy.core.videos import segment
 from proxy.providers import LORE
 from proxy.store import Ledger, LedgerUnavailableError
 from proxy.store.clips import WANTED_S

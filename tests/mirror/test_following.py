@@ -11,7 +11,7 @@ import pytest
 
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Reply, Request
-from proxy.core.videos import JOBS
+from proxy.core.paths import JOBS
 from proxy.following import AT_ONCE, Follower, Rhythm
 from proxy.sandbox import SandboxOptions, sandbox
 from proxy.store import Memory
