@@ -89,7 +89,9 @@ class Checkout:
                 raise Refused(Refusal("cap_call", message))
             visit.story.update(payment=purchase.id, usd=format_usd(price), again=True)
             answer = await self._send_paid(visit, purchase, headers, again=True)
-            self._payer.answered(purchase, answer)
+            is_job = visit.lore.starts_paid_job(visit.request.method, visit.request.path)
+            accepted = is_job and answer.status == ACCEPTED
+            self._payer.answered(purchase, answer, more_to_come=accepted)
         finally:
             self._shown.discard(purchase.id)
         return await self._delivery.hand_on(visit, answer, purchase)

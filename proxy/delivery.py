@@ -10,8 +10,9 @@ from typing import Any, Final
 import structlog
 
 from proxy.core.http import Reply, get
+from proxy.core.ledger import State
 from proxy.core.links import ANSWER_BYTES_MAX
-from proxy.payer import Payer, Purchase
+from proxy.payer import ACCEPTED, Payer, Purchase
 from proxy.relay import streamed, whole
 from proxy.replies import broken, json_answer, plain_body
 from proxy.store import Ledger, LedgerUnavailableError, Memory
@@ -39,18 +40,31 @@ class Delivery:
         self._payer = payer
 
     async def hand_on(self, visit: Visit, answer: Answer, purchase: Purchase | None) -> Delivered:
-        """Hand the answer on as it came.
+        """Hand the answer on as it came, and know of its payment whatever there is to know.
 
-        A JSON answer is read first where it may hold links, ids or a receipt.
+        An order that was accepted, and of which no job came to be known, is in doubt: nobody will
+        ask after it with its payment.
         """
-        if not _is_read_first(visit, answer, purchase):
-            return Delivered(streamed(visit, answer, purchase), purchase)
         try:
-            body, is_whole = await answer.read(ANSWER_BYTES_MAX)
+            delivered = await self._read(visit, answer, purchase)
         except BrokenError as problem:
+            self._doubt(purchase, "half an answer")
             raise broken(
                 visit.provider, problem, None if purchase is None else purchase.id
             ) from problem
+        if delivered.job is None:
+            self._doubt(purchase, "an order that was accepted, and no job")
+        return delivered
+
+    def _doubt(self, purchase: Purchase | None, why: str) -> None:
+        if purchase is not None and purchase.state is State.SENT:
+            self._payer.lost(purchase, why)
+
+    async def _read(self, visit: Visit, answer: Answer, purchase: Purchase | None) -> Delivered:
+        """Read a JSON answer first where it may hold links, ids or a receipt."""
+        if not _is_read_first(visit, answer, purchase):
+            return Delivered(streamed(visit, answer, purchase), purchase)
+        body, is_whole = await answer.read(ANSWER_BYTES_MAX)
         if not is_whole:
             return Delivered(streamed(visit, answer, purchase, body), purchase)
         answer.close()
@@ -64,7 +78,7 @@ class Delivery:
     ) -> Memory | None:
         """Store the ids that an answer gives out before the client hears of them.
 
-        Give back the paid job among them.
+        Give back the paid job among them, if it is to be asked after.
         """
         if answer.status not in _SUCCESS:
             return None
@@ -91,7 +105,7 @@ class Delivery:
             ids = [memory.id for memory in memories]
             _log.error("ids_not_remembered", ids=ids, provider=visit.provider, problem=str(problem))
             return None
-        if purchase is None or not purchase.signed:
+        if purchase is None or not purchase.signed or answer.status != ACCEPTED:
             return None
         return next((memory for memory in memories if memory.kind == "job"), None)
 

@@ -14,6 +14,7 @@ takes a payment back nor is taken for the provider's failure.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -42,10 +43,11 @@ from proxy.payer import PAYMENT_REQUIRED, Payer
 from proxy.providers.lore import NativeCall
 from proxy.quote import dry_run, priced_by_table, wants_dry_run
 from proxy.reception import Reception
-from proxy.replies import json_answer, plain_body
+from proxy.replies import broken, json_answer, plain_body
 from proxy.shield import AbandonedError, Shield, result_of
 from proxy.store import KeptAnswer, Ledger, LedgerUnavailableError, Memory
 from proxy.unclaimed import Unclaimed
+from proxy.upstream import BrokenError
 from proxy.visit import Snapshot, Visit
 
 
@@ -165,7 +167,11 @@ class Exchange:
         native = visit.aside(call, self._spool_dir)
         delivered = await self._performed(native)
         reply = delivered.reply
-        body = await _read_out(reply, ANSWER_BYTES_MAX)
+        try:
+            body = await _read_out(reply, ANSWER_BYTES_MAX)
+        except BrokenError as problem:
+            payment = None if delivered.purchase is None else delivered.purchase.id
+            raise broken(native.provider, problem, payment) from problem
         plain = plain_body(reply.headers, body) or b""
         reply.body = body
         return Performed(
@@ -206,7 +212,15 @@ class Exchange:
         visit.close()
         delivered = await self._shield.wait(task, partial(self._keeping.hung_up, first))
         visit.story.update(first.story, joined=True)
-        return await self._followed(visit, await self._keeping.keep(first, delivered))
+        delivered = await self._keeping.keep(first, delivered)
+        return await self._followed(visit, replace(delivered, job=await self._news(delivered.job)))
+
+    async def _news(self, job: Memory | None) -> Memory | None:
+        """A job as it is known by now: somebody else may have seen its end."""
+        if job is None:
+            return None
+        known = await self._ledger.recall("job", job.id)
+        return next((each for each in known if each.provider == job.provider), job)
 
     async def _replay(self, visit: Visit, answer: KeptAnswer, payment: str) -> Reply:
         """Answer again what was answered under this key; a job is asked after as before."""
@@ -220,7 +234,13 @@ class Exchange:
         """The reply to a submission waits for its job; any other is there already."""
         if delivered.job is None:
             return delivered.reply
-        return await self._jobs.follow(visit, delivered.job, delivered.reply)
+        try:
+            reply = await self._jobs.follow(visit, delivered.job, delivered.reply)
+        except asyncio.CancelledError:
+            self._keeping.offer(visit, delivered)  # its job is paid for: for who asks again
+            raise
+        reply.undelivered = partial(self._keeping.offer, visit, delivered)
+        return reply
 
     async def _paid_job(self, visit: Visit) -> Memory | None:
         """The job that a GET asks after, if it is one that is asked after in a way of its own."""
@@ -245,6 +265,8 @@ def _is_bound(native: Visit) -> bool:
     """
     if native.asked is None or native.key is None or native.idempotency_key is None:
         return False
+    if native.paying_wallet() is not None:
+        return False  # it may cost something: its 402 says
     begins = native.asked.request.path in (JOBS, ENROL)
     return begins and native.request.method == "POST"
 
@@ -256,15 +278,15 @@ def _let_go(visit: Visit, task: asyncio.Future[Delivered]) -> None:
 
 
 async def _read_out(reply: Reply, bytes_max: int) -> bytes:
-    """All of a reply's body, as far as it is sane; a longer one is cut, and so no JSON."""
+    """All of a reply's body; BrokenError where it breaks off, or is longer than is sane."""
     if isinstance(reply.body, bytes):
         return reply.body
     read = bytearray()
     async for chunk in reply.body:
         read += chunk
         if len(read) > bytes_max:
-            break
-    aclose = getattr(reply.body, "aclose", None)
-    if aclose is not None:
-        await aclose()
+            aclose = getattr(reply.body, "aclose", None)
+            if aclose is not None:
+                await aclose()
+            raise BrokenError(f"its answer is longer than {bytes_max} bytes")
     return bytes(read)

@@ -86,7 +86,13 @@ class Jobs:
         if job.answer is not None:
             return _stored(job.answer)
         wait_s = WAIT_S if prefer.wait_s is None else prefer.wait_s
-        reply = await self._wait(visit, job, accepted, wait_s, pace_between_s(accepted.headers))
+        pace_s = pace_between_s(accepted.headers)
+        try:
+            reply = await self._wait(visit, job, accepted, wait_s, pace_s)
+        except Refused as refused:
+            # Who asks for the job by its id is told why; without this answer nobody has its id.
+            _log.warning("job_not_followed", job=job.id, code=refused.refusal.code)
+            return accepted
         return told_of_payment(_with_id(reply, accepted), accepted.headers)
 
     async def asked(self, visit: Visit, job: Memory) -> Reply:
@@ -180,10 +186,10 @@ class Jobs:
         One without a challenge is given back as its body.
         """
         wallet = visit.snapshot.wallet
-        if wallet is None or visit.config.pay is None:
+        if wallet is None or visit.config.pay is None or visit.route.pay_methods == ():
             answer.close()
             raise Refused(
-                Refusal("no_route", f"{visit.provider} is not paid any more: its config has no pay")
+                Refusal("no_route", f"{visit.provider} is not paid any more: the config says so")
             )
         terms = await read_terms(visit, wallet, answer)
         if isinstance(terms, Refusal):
@@ -236,13 +242,11 @@ class Jobs:
         fields = json_answer(plain or b"")
         self._payer.read_body(purchase, visit, answer, fields)
         reply = whole(visit, answer, body, purchase)
-        state = fields.get("status")
-        kept = rewrite_links(plain, visit.link) if plain and answer.status == OK else None
-        news = replace(job, state=state if isinstance(state, str) else "", answer=kept)
-        await note(self._ledger, news)
-        if not running:
+        over = visit.lore.job_is_over(answer.status, fields)
+        await note(self._ledger, _news(visit, job, answer.status, fields, plain if over else None))
+        if over:
             self._noted()
-        return reply, not running
+        return reply, over
 
 
 async def note(ledger: Ledger, job: Memory) -> None:
@@ -251,6 +255,15 @@ async def note(ledger: Ledger, job: Memory) -> None:
         await ledger.remember([job])
     except LedgerUnavailableError as problem:
         _log.error("job_not_noted", job=job.id, state=job.state, problem=str(problem))
+
+
+def _news(
+    visit: Visit, job: Memory, status: int, fields: dict[str, Any], end: bytes | None
+) -> Memory:
+    """A job as an answer to its poll tells of it; `end` is the body of the last one."""
+    state = fields.get("status") if status in (OK, ACCEPTED) else None
+    kept = rewrite_links(end, visit.link) if end and status == OK else None
+    return replace(job, state=state if isinstance(state, str) else "", answer=kept)
 
 
 def _poll_url(visit: Visit, job: Memory) -> str | None:

@@ -149,11 +149,11 @@ class Keeping:
             if keyed:
                 body = reply.body if len(reply.body) <= bytes_max else None
                 await self._store(purchase.id, reply, body)
-            reply.undelivered = partial(self._offer, visit, delivered)
+            reply.undelivered = partial(self.offer, visit, delivered)
             return delivered
         whole = partial(self._store, purchase.id, reply) if keyed else _nowhere
         if isinstance(reply.body, Relay):
-            left = partial(self._offer, visit, delivered)
+            left = partial(self.offer, visit, delivered)
             reply.body = Copied(reply.body, bytes_max, whole, left)
         return delivered
 
@@ -169,7 +169,7 @@ class Keeping:
         """Keep in memory what nobody waits for any more, once it is there."""
         self._unclaimed.keep(visit, self._shield.start(_settled(task)))
 
-    def _offer(self, visit: Visit, delivered: Delivered) -> None:
+    def offer(self, visit: Visit, delivered: Delivered) -> None:
         """Keep in memory what could not be handed over."""
         self._unclaimed.keep(visit, self._shield.start(_whole(delivered)))
 

@@ -223,7 +223,7 @@ class Payer:
                     purchase, Evidence.NO_RECEIPT, tx=tx, note=reason, http_status=answer.status
                 )
             case None if more_to_come:
-                self._record(purchase, Evidence.SENT, http_status=answer.status)
+                self._record(purchase, Evidence.SENT)  # no status: its answer may yet break off
             case _:
                 self._record(
                     purchase, Evidence.NO_RECEIPT, note="no receipt", http_status=answer.status

@@ -58,7 +58,24 @@ def plain_body(headers: Headers, body: bytes) -> bytes | None:
 
 
 def json_answer(body: bytes) -> dict[str, Any]:
-    """A JSON object's top level; empty for anything else."""
+    """A provider's JSON object; empty for anything else.
+
+    What JSON's grammar does not know, as NaN, is null in it, and half of a surrogate pair, which
+    JSON can escape and nobody can write down, a question mark: what was paid for is handed on, and
+    written down, in words that anybody can read.
+    """
+    try:
+        document = json.loads(body, parse_constant=lambda _: None)
+        if b"\\u" in body:
+            text = json.dumps(document, ensure_ascii=False)
+            document = json.loads(text.encode(errors="replace"))
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def json_fields(body: bytes) -> dict[str, Any]:
+    """A client's JSON object, as it is; empty for anything else."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

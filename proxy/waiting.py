@@ -15,6 +15,7 @@ JITTER: Final = 0.2
 """How often where the provider does not say, and by which part of it more or less."""
 
 _WAIT: Final = re.compile(r"wait=([0-9]{1,6})", re.ASCII)
+_DIGITS: Final = re.compile(rb"[0-9]{1,9}")
 _random = SystemRandom()
 
 
@@ -46,6 +47,6 @@ def pace_between_s(headers: Headers) -> float:
     What the provider says, from a second up, else five with some jitter.
     """
     said = get(headers, b"retry-after")
-    if said is not None and said.strip().isdigit():
+    if said is not None and _DIGITS.fullmatch(said.strip()):
         return float(max(1, min(int(said), WAIT_S)))
     return PACE_S * (1 + JITTER * (2 * _random.random() - 1))

@@ -36,7 +36,7 @@ def refusal_reply(refusal: Refusal, request_id: str) -> Reply:
 
 def json_reply(status: int, document: Mapping[str, object], headers: Headers = ()) -> Reply:
     """Write a JSON document of ours; it is about this moment and is not to be kept."""
-    body = json.dumps(document, ensure_ascii=False).encode() + b"\n"
+    body = json.dumps(document, ensure_ascii=False).encode(errors="replace") + b"\n"
     own = (
         (b"Content-Type", b"application/json"),
         (b"Content-Length", b"%d" % len(body)),

@@ -94,7 +94,7 @@ class Videos:
 
     def _no_news(self, visit: Visit, job: Memory, done: Performed) -> tuple[Reply, bool]:
         """What is no state of the job: a limit or a fault to come back after, or a plain no."""
-        if done.status not in visit.lore.passing_statuses:
+        if done.status not in visit.lore.passing_statuses and done.status not in _SUCCESS:
             return done.reply, True
         progress = VideoProgress("queued" if job.state in ("", "queued") else "in_progress")
         document = accepted(job.id, job.model, progress, visit.provider, done.fields, None)

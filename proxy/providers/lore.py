@@ -6,7 +6,7 @@ With the answers of one about which nothing is known.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from proxy.core.errors import Refusal
 from proxy.core.paths import JOBS
@@ -14,6 +14,10 @@ from proxy.core.videos import VideoProgress, VideoRequest, segment
 from proxy.providers.answers import common_progress
 
 JsonObject = Mapping[str, Any]
+
+
+_NAMING: Final = range(200, 300)
+"""Answers whose words say how far a job is."""
 
 
 class JobStatus(Enum):
@@ -131,8 +135,18 @@ class Lore:
         return None
 
     def job_status(self, http_status: int) -> JobStatus:
-        """How far a polled job is."""
+        """How far a polled job is, for the payment that its polls carry."""
         return JobStatus.RUNNING if http_status in (202, 429, 504) else JobStatus.FINAL
+
+    def job_is_over(self, http_status: int, answer: JsonObject) -> bool:
+        """Whether an answer to a poll is the last one: an end that it names, or a plain no.
+
+        A page that is no answer, or a state that nobody knows, may be another one soon.
+        """
+        if http_status in _NAMING:
+            progress = common_progress(http_status, answer)
+            return progress is not None and progress.is_final
+        return http_status not in self.passing_statuses
 
     def video_call(
         self, request: VideoRequest, extra: Collection[str]

@@ -13,6 +13,7 @@ from proxy.store.records import Memory
 _COLUMNS = "id, kind, provider, model, poll_path, payment, client, state, answer"
 OPEN_JOBS_MAX = 1000
 """How many are looked at together: the youngest, which have not had their time yet."""
+_OTHER = "(payment NOTNULL AND excluded.payment NOTNULL AND excluded.payment <> payment)"
 _OPPOSITE = {"ASC": "DESC", "DESC": "ASC"}
 
 
@@ -31,7 +32,11 @@ class OpenJob:
 
 
 def remember(db: sqlite3.Connection, memories: Sequence[Memory], now: int) -> None:
-    """Store ids, and in payments which job they pay for; what was known and is not said stays."""
+    """Store ids, and in payments which job they pay for; what was known and is not said stays.
+
+    An end that is known outlasts what an older question brings. An id that is given out for another
+    payment is another job: nothing that was known of the first is said of it.
+    """
     db.executemany(
         f"INSERT INTO memory ({_COLUMNS}, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (kind, id, provider) DO UPDATE SET"
@@ -39,8 +44,11 @@ def remember(db: sqlite3.Connection, memories: Sequence[Memory], now: int) -> No
         " poll_path = CASE excluded.poll_path WHEN '' THEN poll_path ELSE excluded.poll_path END,"
         " payment = coalesce(excluded.payment, payment),"
         " client = coalesce(client, excluded.client),"
-        " state = CASE excluded.state WHEN '' THEN state ELSE excluded.state END,"
-        " answer = coalesce(excluded.answer, answer)",
+        f" state = CASE WHEN {_OTHER} THEN excluded.state"
+        " WHEN excluded.state = '' OR (answer NOTNULL AND excluded.answer ISNULL) THEN state"
+        " ELSE excluded.state END,"
+        f" answer = CASE WHEN {_OTHER} THEN excluded.answer"
+        " ELSE coalesce(excluded.answer, answer) END",
         [
             (
                 m.id,

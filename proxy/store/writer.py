@@ -108,6 +108,8 @@ class Writer:
             if _is_everybodys(problem):
                 raise
             task.error = problem
+            if isinstance(problem, UnicodeEncodeError):  # half a surrogate pair, from a stranger
+                task.error = LedgerUnavailableError("what is to be written is no text")
             self._connection.execute("ROLLBACK TO work")
         self._connection.execute("RELEASE work")
 
