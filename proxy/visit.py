@@ -138,6 +138,13 @@ class Visit:
         """The answer's headers as the client gets them."""
         return to_client(answer.headers, cookies=self.config.cookies, link=self.link)
 
+    def at(self, provider: str) -> "Visit | None":
+        """This visit as one of another provider's; None where that is not configured any more."""
+        if provider not in self.snapshot.config.providers:
+            return None
+        self.story["provider"] = provider
+        return replace(self, provider=provider)
+
     def aside(self, call: NativeCall, spool_dir: Path) -> "Visit":
         """A native call of the same provider, made on behalf of this one and under its caps."""
         mine = (self.request.method, self.request.path)

@@ -11,7 +11,6 @@ GET asks again.
 
 import re
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Final
 from urllib.parse import unquote
@@ -143,11 +142,12 @@ class Portraits:
         if word is None or method not in ("GET", "DELETE"):
             return None
         portrait = await self._asked_for(visit, word)
+        visit.story["portrait"] = portrait.id
         return await (self._show if method == "GET" else self._delete)(visit, portrait)
 
     async def _show(self, visit: Visit, portrait: Portrait) -> Reply:
         """Show one portrait; what is not settled yet is asked after, once or for `wait=N`."""
-        seen, aimed = Seen(portrait), _aimed(visit, portrait)
+        seen, aimed = Seen(portrait), visit.at(portrait.provider)
         if portrait.status in (PROCESSING, UNKNOWN) and aimed is not None:
             seen = await self._watch.look(aimed, seen)
             seen = await self._watch.until_settled(
@@ -158,7 +158,7 @@ class Portraits:
 
     async def _delete(self, visit: Visit, portrait: Portrait) -> Reply:
         """Delete a portrait at its provider, and then from the book; gone there already is fine."""
-        aimed = _aimed(visit, portrait)
+        aimed = visit.at(portrait.provider)
         if aimed is None:
             message = f"{portrait.id} is {portrait.provider}'s, which is not configured"
             raise Refused(Refusal("no_route", message))
@@ -203,11 +203,3 @@ def _word(path: str) -> str | None:
     if rest in (path, "") or "/" in rest or rest in NO_PORTRAITS:
         return None
     return unquote(rest)
-
-
-def _aimed(visit: Visit, portrait: Portrait) -> Visit | None:
-    """The visit as one of the portrait's provider; None if that is not configured any more."""
-    if portrait.provider not in visit.snapshot.config.providers:
-        return None
-    visit.story.update(provider=portrait.provider, portrait=portrait.id)
-    return replace(visit, provider=portrait.provider)

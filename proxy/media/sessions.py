@@ -85,7 +85,7 @@ class Sessions:
             return None
         session = await self._asked_for(visit, id_)
         visit.story["session"] = session.id
-        aimed = _aimed(visit, session)
+        aimed = visit.at(session.provider)
         glance = (
             Glance(session) if aimed is None else await self._watch.until_settled(aimed, session)
         )
@@ -252,11 +252,3 @@ def _session(
         response=done.fields,
         created_at=before if standing is None else standing.created_at,
     )
-
-
-def _aimed(visit: Visit, session: Session) -> Visit | None:
-    """The visit as one of the session's provider; None if that is not configured any more."""
-    if session.provider not in visit.snapshot.config.providers:
-        return None
-    visit.story["provider"] = session.provider
-    return replace(visit, provider=session.provider)
