@@ -83,7 +83,7 @@ def _about_routes(config: Config) -> Iterator[Problem]:
 
 
 def _about_callbacks(config: Config) -> Iterator[Problem]:
-    """Say where PomexAI's phones would not find the way back."""
+    """Say where phones would not find the way back."""
     called_back = any(LORE[provider.kind].calls_back for provider in config.providers.values())
     if config.public_url is None:
         return

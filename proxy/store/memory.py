@@ -91,7 +91,7 @@ def job_of(db: sqlite3.Connection, payment: str) -> Memory | None:
 
 
 def dated_job(db: sqlite3.Connection, provider: str, id_: str) -> tuple[Memory, int] | None:
-    """A job of a provider, and when it was first heard of."""
+    """A job of a provider, and when it was first heard of (Unix seconds)."""
     row = db.execute(
         f"SELECT {_COLUMNS}, created_at FROM memory WHERE kind = 'job' AND id = ? AND provider = ?",
         (id_, provider),

@@ -42,7 +42,7 @@ class Session:
     """One person's verification.
 
     `callback_url` and `lang` are what the client asked of its link, empty where it asked nothing;
-    `response` is what the provider said last.
+    `response` is what the provider said last. Times are Unix seconds.
     """
 
     id: str
