@@ -16,7 +16,7 @@ from proxy.store import tables
 FILE_NAME: Final = "ledger.sqlite3"
 BUSY_TIMEOUT_MS: Final = 5000
 
-MIGRATIONS: Final = (tables.V1, tables.V2)
+MIGRATIONS: Final = (tables.V1, tables.V2, tables.V3)
 """Step n brings a file from version n to n + 1."""
 
 
@@ -89,13 +89,22 @@ def migrate(connection: sqlite3.Connection) -> None:
         version = _known_version(connection)
         for script in MIGRATIONS[version:]:
             for statement in _statements(script):
-                connection.execute(statement)
+                _apply(connection, statement)
         touch(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _apply(connection: sqlite3.Connection, statement: str) -> None:
+    """Carry out a step's statement; a column that is there already is left as it is."""
+    try:
+        connection.execute(statement)
+    except sqlite3.OperationalError as problem:
+        if "duplicate column name" not in str(problem):
+            raise
 
 
 def touch(connection: sqlite3.Connection) -> None:

@@ -115,9 +115,6 @@ V2: Final = """
 ALTER TABLE hold ADD COLUMN evidence TEXT NOT NULL DEFAULT '';
 ALTER TABLE hold ADD COLUMN chain TEXT NOT NULL DEFAULT ''
   CHECK (chain IN ('', 'watched', 'used', 'cancelled', 'unused'));
--- When it was reserved, by the ledger's time, which must not fall behind it: 0 in an older file,
--- whose payments say it.
-ALTER TABLE hold ADD COLUMN reserved_at INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX hold_watched ON hold (valid_before) WHERE chain = 'watched';
 
 -- How far the chain's log was read, by wallet and token, up to which safe block and its time.
@@ -259,10 +256,17 @@ CREATE TABLE portrait (
   request    BLOB NOT NULL DEFAULT x'', -- what enrolled it, to know it when it is sent again
   PRIMARY KEY (provider, id)
 ) STRICT;
+"""
+
+V3: Final = """
+-- For a while, before any release, this stood in version 2: what is there is left as it is.
+-- When it was reserved, by the ledger's time, which must not fall behind it: 0 in an older file,
+-- whose payments say it.
+ALTER TABLE hold ADD COLUMN reserved_at INTEGER NOT NULL DEFAULT 0;
 
 -- Verifications of real people, one by provider and name, with the newest link for a phone; and
 -- what the callbacks of their links are known by, which is good for one result each.
-CREATE TABLE session (
+CREATE TABLE IF NOT EXISTS session (
   id           TEXT PRIMARY KEY,
   provider     TEXT NOT NULL,
   name         TEXT NOT NULL COLLATE NOCASE,
@@ -278,19 +282,19 @@ CREATE TABLE session (
   UNIQUE (provider, name),
   CHECK (status <> 'verified' OR group_id IS NOT NULL)
 ) STRICT;
-CREATE INDEX session_by_group ON session (group_id) WHERE group_id IS NOT NULL;
-CREATE TABLE session_state (
+CREATE INDEX IF NOT EXISTS session_by_group ON session (group_id) WHERE group_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS session_state (
   sha256     BLOB PRIMARY KEY CHECK (length(sha256) = 32),
   session    TEXT NOT NULL REFERENCES session (id),
   h5_link    TEXT NOT NULL,
   expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX session_state_by_session ON session_state (session);
+CREATE INDEX IF NOT EXISTS session_state_by_session ON session_state (session);
 
 -- Finished clips that are kept on this disk, or are to be: a row from the first attempt on. One
 -- that is 'fetching' is being fetched, or waits until `next_at` to be tried again; 'forgotten' is
 -- what was kept for its time. `host` is the one that the config would have to allow.
-CREATE TABLE clip (
+CREATE TABLE IF NOT EXISTS clip (
   provider   TEXT NOT NULL,
   job        TEXT NOT NULL,
   state      TEXT NOT NULL CHECK (state IN ('fetching', 'kept', 'failed', 'forgotten')),
@@ -306,5 +310,5 @@ CREATE TABLE clip (
   PRIMARY KEY (provider, job),
   CHECK (state <> 'kept' OR (bytes NOTNULL AND sha256 NOTNULL AND kept_at NOTNULL))
 ) STRICT;
-CREATE INDEX clip_by_age ON clip (kept_at) WHERE state = 'kept';
+CREATE INDEX IF NOT EXISTS clip_by_age ON clip (kept_at) WHERE state = 'kept';
 """

@@ -69,6 +69,16 @@ def test_twice_is_once(tmp_path: Path, db: sqlite3.Connection) -> None:
     assert rows(tmp_path, "SELECT * FROM sqlite_master") == before
 
 
+def test_version_2_that_was_ahead(tmp_path: Path, db: sqlite3.Connection) -> None:
+    """A file of version 2 that has what version 3 adds becomes one, and nothing is lost."""
+    before = rows(tmp_path, "SELECT * FROM sqlite_master")
+    db.execute("PRAGMA user_version = 2")
+    schema.migrate(db)
+    assert rows(tmp_path, "SELECT * FROM sqlite_master") == before
+    assert db.execute("PRAGMA user_version").fetchone() == (NEWEST,)
+    assert db.execute("SELECT count(*) FROM hold").fetchone() == (1,)
+
+
 async def test_file_of_a_newer_version(tmp_path: Path) -> None:
     """A file that a later program wrote is refused, and left as it was."""
     async with opened(tmp_path) as books:
