@@ -13,22 +13,14 @@ from typing import Final
 
 from proxy.core.crossing import to_provider
 from proxy.core.errors import Refused
-from proxy.core.http import Body, Headers, without
+from proxy.core.http import OF_A_BODY, Body, Headers, without
 from proxy.core.routing import upstream_url
 from proxy.metrics import Metrics
 from proxy.replies import broken, unreachable
 from proxy.upstream import Answer, BrokenError, Call, NeverSentError, Upstream
 from proxy.visit import Visit
 
-_NOT_FOR_POLLS: Final = frozenset(
-    {
-        b"accept-encoding",
-        b"content-type",
-        b"content-encoding",
-        b"content-language",
-        b"digest",
-    }
-)
+_NOT_FOR_POLLS: Final = OF_A_BODY | {b"accept-encoding"}
 """What speaks of the submission's body; and it is the daemon that reads a poll's answer."""
 
 

@@ -138,9 +138,10 @@ class ClipFiles:
     def _tidy(self, growing: Collection[str]) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         total = 0
-        for entry in os.scandir(self.directory):
+        for entry in self._entries():
             if entry.name.startswith(PART) and entry.name not in growing:
-                Path(entry.path).unlink()
+                with suppress(OSError):  # it is in nobody's way
+                    Path(entry.path).unlink()
             elif entry.name.endswith(SUFFIX):
                 total += entry.stat(follow_symlinks=False).st_size
         self._kept_bytes = total
@@ -148,13 +149,18 @@ class ClipFiles:
     def _older(self, before: float) -> list[Path]:
         return [
             Path(entry.path)
-            for entry in os.scandir(self.directory)
+            for entry in self._entries()
             if entry.name.endswith(SUFFIX) and entry.stat(follow_symlinks=False).st_mtime < before
         ]
 
+    def _entries(self) -> list[os.DirEntry[str]]:
+        """What lies in the directory, but for other directories: those are none of ours."""
+        with os.scandir(self.directory) as entries:
+            return [entry for entry in entries if not entry.is_dir(follow_symlinks=False)]
+
     def _unlink(self, paths: Collection[Path]) -> None:
         for path in paths:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, IsADirectoryError):
                 size = path.stat(follow_symlinks=False).st_size
                 path.unlink()
                 self._kept_bytes -= size

@@ -25,7 +25,7 @@ from proxy.core.http import Reply, Request
 from proxy.core.links import ANSWER_BYTES_MAX
 from proxy.core.money import Usd
 from proxy.core.paths import ENROL, JOBS
-from proxy.core.routing import job_id
+from proxy.core.routing import asked_job
 from proxy.delivery import Delivered, Delivery
 from proxy.jobs import Jobs
 from proxy.keeping import Keeping
@@ -125,7 +125,8 @@ class Exchange:
             await self._sessions.vouch(visit)
         if wants_dry_run(visit.request):
             called = visit if native is None else visit.aside(native, self._spool_dir)
-            return await dry_run(called, self._carrier, self._ledger)
+            taken = None if enrolment is None else await self._portraits.in_the_way(visit)
+            return await dry_run(called, self._carrier, self._ledger, taken)
         if enrolment is not None:
             return await self._portraits.follow(visit, await self._enrol(visit, enrolment))
         if opening is not None:
@@ -244,7 +245,7 @@ class Exchange:
 
     async def _paid_job(self, visit: Visit) -> Memory | None:
         """The job that a GET asks after, if it is one that is asked after in a way of its own."""
-        job = job_id(visit.request.path)
+        job = asked_job(visit.request.path)
         if job is None or visit.request.method != "GET":
             return None
         known = await self._ledger.recall("job", job)
@@ -252,7 +253,7 @@ class Exchange:
         return next((m for m in own if m.payment is not None or visit.lore.translates), None)
 
     def _table_price(self, visit: Visit) -> Usd:
-        price = priced_by_table(visit) if visit.key is not None else Usd(0)
+        price = priced_by_table(visit)
         if isinstance(price, Refusal):
             raise Refused(price)
         return price

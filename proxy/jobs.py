@@ -24,7 +24,7 @@ from proxy.carrier import Carrier
 from proxy.challenges import read_terms
 from proxy.checkout import TOO_LATE_S
 from proxy.core.errors import NO_ANSWER, Refusal, Refused
-from proxy.core.http import Headers, Reply, without
+from proxy.core.http import OF_A_BODY, Headers, Reply, without
 from proxy.core.ledger import DEATH_MARGIN_S, State
 from proxy.core.links import ANSWER_BYTES_MAX, rewrite_links
 from proxy.core.paths import JOBS
@@ -47,9 +47,7 @@ from proxy.waiting import WAIT_S, pace_between_s, preference
 
 OK: Final = 200
 _log = structlog.get_logger()
-_OF_THE_BODY: Final = frozenset(
-    {b"content-type", b"content-length", b"content-encoding", b"etag", b"digest"}
-)
+_OF_THE_BODY: Final = OF_A_BODY | {b"etag"}
 
 
 Poll = Callable[[Visit, Memory], Awaitable[tuple[Reply, bool]]]

@@ -4,6 +4,8 @@ structlog writes it, and what libraries say through `logging` takes the same way
 before a line is written is `redact`: it blanks what is secret by its name, and what looks like a
 key, a signature, a token or a payment wherever it stands, in tracebacks too. It is the second line
 of defence; the first is not to log secrets. Tracebacks show no local variables.
+
+Some of what is said are strangers' words: on a terminal, what it would obey is written out.
 """
 
 import logging
@@ -24,6 +26,7 @@ _SECRET_NAME: Final = re.compile(
     r"(?:.*_)?(?:authorization|cookie|key|mnemonic|passphrase|password|secret|seed|signature|token)"
     r"|(?:x_)?payment_(?:signature|header|payload)|x_payment"
 )
+_OF_LINES: Final = ("exception", "stack")
 _PUBLIC_NAME: Final = re.compile(r"(?:.*_)?(?:digest|hash|nonce|sha256|tx)")
 _ALWAYS: Final = (
     r"0x[0-9a-fA-F]{130,}"  # a signature
@@ -70,6 +73,7 @@ def configure(
             ],
         )
     )
+    logging.captureWarnings(capture=True)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -84,8 +88,28 @@ def redact(_logger: object, _method: str, event_dict: EventDict) -> EventDict:
 def _renderer(target: TextIO, *, as_json: bool) -> Processor:
     if as_json:
         return structlog.processors.JSONRenderer(default=repr)
-    return structlog.dev.ConsoleRenderer(
+    console = structlog.dev.ConsoleRenderer(
         colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    return lambda logger, method, event_dict: console(logger, method, _harmless(event_dict))
+
+
+def _harmless(event_dict: EventDict) -> EventDict:
+    """Write out what a terminal would obey; what is no text is written as Python writes it."""
+    return {
+        _written_out(name): _written_out(value, "\n\t" if name in _OF_LINES else "")
+        if isinstance(value, str)
+        else value
+        for name, value in event_dict.items()
+    }
+
+
+def _written_out(text: str, kept: str = "") -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in kept else char.encode("unicode_escape").decode()
+        for char in text
     )
 
 

@@ -1,14 +1,16 @@
 """Finished clips, fetched to this disk while their links live.
 
 The memory of jobs is the list of what is wanted, and the ledger says how far each clip is; a poke
-only wakes what would look anyway. Two clips are fetched at a time, each streamed to the disk, for
-an idle hour's work must not be in the way of anybody who pays.
+only wakes what would look anyway. Four clips are fetched at a time, two of one provider at most,
+each streamed to the disk, for an idle hour's work must not be in the way of anybody who pays.
+What was tried least comes first: clips that drip for an hour, and again, hold up no others.
 
 What may pass is tried again, later and later; what cannot is said once, in the log and beside the
 job. What is kept stays for its time: a full store leaves the next clips wanted.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,8 +27,10 @@ from proxy.store import Ledger, LedgerUnavailableError, clips
 from proxy.store.clips import RETRIED_S, WANTED_S, Clip, Kept, Wanted
 from proxy.upstream import Upstream
 
-FETCHES_MAX: Final = 2
-"""At a time: one that is slow does not hold up the next, and they leave the line to others."""
+FETCHES_MAX: Final = 4
+"""At a time: they leave the line to whoever pays."""
+FETCHES_A_PROVIDER: Final = 2
+"""Of these: one that is slow does not hold up the next, nor a slow provider the others' clips."""
 DAY_S: Final = 86_400
 STRAY_S: Final = 2 * DAY_S
 """How much older than its time a file is that no row knows, before it is deleted: clocks differ."""
@@ -174,15 +178,21 @@ class Mirror:
 
     async def _begin(self, fetches: asyncio.TaskGroup) -> None:
         """Begin as many fetches as may be under way."""
-        free = FETCHES_MAX - len(self._active)
-        if free <= 0:
-            return
-        now, limit = self._ledger.now(), FETCHES_MAX + len(self._active)
-        due = await self._ledger.read(lambda db: clips.due(db, now, limit))
-        for wanted in [each for each in due if each.key not in self._active][:free]:
+        while len(self._active) < FETCHES_MAX:
+            wanted = await self._next()
+            if wanted is None:
+                return
             self._active.add(wanted.key)
             task = fetches.create_task(self._attempt(wanted))
             task.add_done_callback(partial(self._ended, wanted.key))
+
+    async def _next(self) -> Wanted | None:
+        """What is to be fetched next, at a provider that has a line left."""
+        lines = Counter(provider for provider, _ in self._active)
+        busy = [provider for provider, taken in lines.items() if taken >= FETCHES_A_PROVIDER]
+        now, limit = self._ledger.now(), 1 + len(self._active)
+        due = await self._ledger.read(lambda db: clips.due(db, now, limit, busy))
+        return next((each for each in due if each.key not in self._active), None)
 
     def _ended(self, key: tuple[str, str], _task: asyncio.Task[None]) -> None:
         self._active.discard(key)

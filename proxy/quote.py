@@ -3,16 +3,18 @@
 It signs nothing and counts nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from proxy.carrier import Carrier
 from proxy.challenges import read_terms
+from proxy.core.bodies import MISLABELLED, Unread, is_json
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Reply, Request, get
 from proxy.core.money import Usd, format_usd
-from proxy.core.policy import table_price
+from proxy.core.policy import price_fields, table_price
 from proxy.core.x402.terms import Terms
 from proxy.payer import PAYMENT_REQUIRED
 from proxy.reception import BODY_METHODS
@@ -44,14 +46,16 @@ def wants_dry_run(request: Request) -> bool:
     return value == b"1"
 
 
-async def dry_run(visit: Visit, carrier: Carrier, ledger: Ledger) -> Reply:
-    """Answer a dry run: the price, the verdict, and how full the caps are."""
+async def dry_run(
+    visit: Visit, carrier: Carrier, ledger: Ledger, verdict: Refusal | None = None
+) -> Reply:
+    """Answer a dry run: the price, the verdict, and how full the caps are.
+
+    A verdict that is given stands, whatever the price is.
+    """
     quote = await _quote(visit, carrier)
-    verdict = quote.price if isinstance(quote.price, Refusal) else None
-    if not isinstance(quote.price, Refusal):
-        wallet = visit.snapshot.wallet if quote.terms is not None else None
-        payer = None if wallet is None else wallet.address
-        verdict = await ledger.would_admit(quote.price, visit.limits(_payee(quote)), payer)
+    if verdict is None:
+        verdict = await _verdict(visit, quote, ledger)
     document: dict[str, Any] = {
         "dry_run": True,
         "provider": visit.provider,
@@ -66,12 +70,28 @@ async def dry_run(visit: Visit, carrier: Carrier, ledger: Ledger) -> Reply:
 
 
 def priced_by_table(visit: Visit) -> Usd | Refusal:
-    """What the config's table says that a call costs; nothing, for one that only asks."""
+    """What the config's table says that a call costs; nothing, for one that only asks.
+
+    A call without a key that a 402 prices costs what that says.
+    """
     request = visit.request
     if visit.config.prices is None or request.method not in BODY_METHODS:
         return Usd(0)
-    model = visit.lore.model_of(request.method, request.path, visit.fields)
-    return table_price(visit.config.prices, unquote(request.path), model, visit.fields)
+    if visit.key is None and visit.paying_wallet() is not None:
+        return Usd(0)
+    fields = _price_fields(visit)
+    named = {} if isinstance(fields, Unread) else fields
+    model = visit.lore.model_of(request.method, request.path, named)
+    return table_price(visit.config.prices, unquote(request.path), model, fields)
+
+
+def _price_fields(visit: Visit) -> Mapping[str, object] | Unread:
+    """What a body says of its price, if its provider will read the same."""
+    if visit.unread is not None:
+        return visit.unread
+    if visit.fields and not is_json(visit.request.headers):
+        return MISLABELLED
+    return price_fields(visit.fields)
 
 
 async def _quote(visit: Visit, carrier: Carrier) -> Quote:
@@ -88,6 +108,15 @@ async def _quote(visit: Visit, carrier: Carrier) -> Quote:
     if isinstance(terms, Refusal):
         return Quote("quoted", terms)
     return Quote("quoted", Refusal("challenge_invalid", "the provider's 402 holds no challenge"))
+
+
+async def _verdict(visit: Visit, quote: Quote, ledger: Ledger) -> Refusal | None:
+    """Why a call would not be let through at its price."""
+    if isinstance(quote.price, Refusal):
+        return quote.price
+    wallet = visit.snapshot.wallet if quote.terms is not None else None
+    payer = None if wallet is None else wallet.address
+    return await ledger.would_admit(quote.price, visit.limits(_payee(quote)), payer)
 
 
 def _payee(quote: Quote) -> str | None:

@@ -1,27 +1,33 @@
 """Receiving a request: which route, which provider, and is its body kept?
 
 A body is kept where it may have to be sent twice, or where it says to which provider the request
-belongs; every other one streams through unheld. It is read to its end before anything is sent, and
-past the limit the request is refused here.
+belongs; every other one streams through unheld. It is taken in to its end before anything is sent,
+and past the limit the request is refused here.
+
+A video, an enrolment or a session names whom and what it means in words that only this daemon
+knows. One whose body cannot be read here is refused: it would be sent on, and paid for, as if it
+named nobody.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.core.bodies import COMPRESSED, READ_BYTES_MAX, TOO_LONG, Unread, is_compressed, read_body
 from proxy.core.config import AUTO
 from proxy.core.errors import Refusal, Refused
-from proxy.core.http import Request, get
+from proxy.core.http import OF_A_BODY, Request, get, without
 from proxy.core.ledger import Limit
 from proxy.core.money import parse_usd
-from proxy.core.paths import ENROL, SESSIONS
+from proxy.core.paths import ENROL, JOBS, SESSIONS
 from proxy.core.policy import pays
 from proxy.core.routing import Decision, Signs, decide, find_route, fixed
 from proxy.core.videos import with_usual_model
 from proxy.payer import CALL_SCOPE
-from proxy.replies import json_answer
 from proxy.spool import Spool
 from proxy.store import Ledger
 from proxy.store.names import Asked, Named, make_out, nothing_named
@@ -29,6 +35,11 @@ from proxy.store.sessions import Session
 from proxy.visit import Snapshot, Visit
 
 BODY_METHODS: Final = ("POST", "PUT", "PATCH")
+_ON_LOOP_BYTES_MAX: Final = 65_536
+"""The most intricate of that size take some milliseconds; longer bodies are read off the loop."""
+
+_WHY_CHARS_MAX: Final = 200
+"""How much of why it goes there a request's log line tells: a client's word may be in it."""
 
 
 class Reception:
@@ -66,41 +77,62 @@ class Reception:
         try:
             if self._keeps_body(visit):
                 visit.spool = Spool(self._spool_dir)
-                await visit.spool.fill(request.body, snapshot.config.limits.body_bytes_max)
-                visit.fields = _fields(visit.spool)
+                await self._take_in(visit, visit.spool)
             decision = await self._decide(visit)
+            await self._aim(visit, decision.provider)
         except BaseException:
             visit.close()
             raise
-        visit.provider = decision.provider
-        self._name_model(visit)
-        visit.story.update(provider=decision.provider, route=route.path, why=decision.reason)
+        why = decision.reason[:_WHY_CHARS_MAX]
+        visit.story.update(provider=decision.provider, route=route.path, why=why)
         return visit
 
     def _keeps_body(self, visit: Visit) -> bool:
-        """Whether a body may be sent twice.
-
-        Decides the provider, or names what the price table prices.
-        """
+        """Whether a body may be sent twice, decides the provider, or names what a table prices."""
         request = visit.request
         if request.body.length == 0:
             return False
-        if visit.route.provider == AUTO or _is_of_portraits(visit):
+        if visit.route.provider == AUTO or _is_common(visit):
             return True
-        needs_fields = visit.config.auth is not None and request.method in BODY_METHODS
-        return needs_fields or pays(visit.config, visit.route, request.method)
+        config = visit.config
+        is_keyed = config.auth is not None or config.prices is not None
+        needs_fields = is_keyed and request.method in BODY_METHODS
+        return needs_fields or pays(config, visit.route, request.method)
 
-    def _name_model(self, visit: Visit) -> None:
-        """Where a video names no model, put its provider's usual one."""
+    async def _take_in(self, visit: Visit, spool: Spool) -> None:
+        """Keep a body, and read what it says if everybody reads the same in it."""
+        bytes_max, is_common = visit.snapshot.config.limits.body_bytes_max, _is_common(visit)
+        await spool.fill(
+            visit.request.body, min(bytes_max, READ_BYTES_MAX) if is_common else bytes_max
+        )
+        visit.sent_sha256 = spool.sha256
+        said = await _read(visit.request, spool)
+        if not isinstance(said, Unread):
+            visit.fields = said
+            return
+        visit.unread = said
+        if is_common and not said.says_nothing:
+            raise Refused(_unreadable(said))
+
+    async def _aim(self, visit: Visit, provider: str) -> None:
+        """Send it to a provider; where a video names no model, put the usual one there."""
+        visit.provider = provider
+        if visit.unread is not None and _is_written_anew(visit):
+            raise Refused(_unreadable(visit.unread))
         request, model = visit.request, visit.config.default_video_model
         fields = with_usual_model(request.method, request.path, visit.fields, model)
         if fields is not visit.fields:
-            self._rewrite(visit, dict(fields))
+            await self._rewrite(visit, dict(fields))
 
-    def _rewrite(self, visit: Visit, fields: dict[str, Any]) -> None:
+    async def _rewrite(self, visit: Visit, fields: dict[str, Any]) -> None:
+        """Write a body anew; what the client's headers say of its own goes with that."""
+        headers = without(visit.request.headers, OF_A_BODY)
+        json_type = (b"Content-Type", b"application/json")
+        visit.request = replace(visit.request, headers=(*headers, json_type))
         visit.close()
         visit.spool = Spool.of(self._spool_dir, json.dumps(fields).encode())
         visit.fields = fields
+        await visit.spool.settle()
 
     async def _decide(self, visit: Visit) -> Decision:
         """Where a request goes; what it calls by a name is put into its provider's shape."""
@@ -109,7 +141,7 @@ class Reception:
         config, is_open = visit.snapshot.config, visit.route.provider == AUTO
         named = await self._made_out(visit, provider)
         if named.fields is not visit.fields:
-            self._rewrite(visit, dict(named.fields))
+            await self._rewrite(visit, dict(named.fields))
         visit.story.update(named.story)
         decision = decide(named.signs, config) if is_open else fixed(visit.route, provider, config)
         if isinstance(decision, Refusal):
@@ -131,10 +163,15 @@ class Reception:
         return found
 
 
-def _is_of_portraits(visit: Visit) -> bool:
-    """Whether it enrols, or begins to, at a provider that has portraits."""
-    asked = (visit.request.method, visit.request.path)
-    return asked in (("POST", ENROL), ("POST", SESSIONS)) and _has_portraits(visit)
+def _is_common(visit: Visit) -> bool:
+    """Whether it is a video, an enrolment or a session, of providers that have portraits."""
+    is_one = visit.request.method == "POST" and visit.request.path in (JOBS, ENROL, SESSIONS)
+    return is_one and _has_portraits(visit)
+
+
+def _is_written_anew(visit: Visit) -> bool:
+    """Whether it is made as another call, so that its provider never sees the body that came."""
+    return _is_common(visit) and (visit.lore.translates or visit.request.path == SESSIONS)
 
 
 def _has_portraits(visit: Visit) -> bool:
@@ -151,9 +188,22 @@ def _admit(person: Session, decision: Decision, now: int) -> None:
         raise Refused(person.not_verified(now))
 
 
-def _fields(spool: Spool) -> dict[str, Any]:
-    small = spool.small()
-    return {} if small is None else json_answer(small)
+async def _read(request: Request, spool: Spool) -> dict[str, Any] | Unread:
+    if not spool.length:
+        return {}
+    if is_compressed(request.headers):
+        return COMPRESSED
+    body = await spool.whole(READ_BYTES_MAX)
+    if body is None:
+        return TOO_LONG
+    if len(body) <= _ON_LOOP_BYTES_MAX:
+        return read_body(body)
+    return await asyncio.to_thread(read_body, body)
+
+
+def _unreadable(body: Unread) -> Refusal:
+    message = f"the body cannot be read: {body.why}. Send one JSON object, as it is, in UTF-8"
+    return Refusal("bad_request", message)
 
 
 def _call_limits(request: Request) -> tuple[Limit, ...]:

@@ -84,8 +84,7 @@ class Spool:
                 raise _too_large(bytes_max)
             self._hash.update(chunk)
             self._memory += chunk
-            if len(self._memory) > MEMORY_BYTES_MAX:
-                await asyncio.to_thread(self._spill)
+            await self.settle()
         if self._file is not None:
             await asyncio.to_thread(self._spill)
 
@@ -100,9 +99,16 @@ class Spool:
             offset += len(chunk)
             yield chunk
 
-    def small(self) -> bytes | None:
-        """All of it, if it is short enough to be in memory."""
-        return bytes(self._memory) if self._file is None else None
+    async def whole(self, bytes_max: int) -> bytes | None:
+        """All of it, if it is no longer than that."""
+        if self._length > bytes_max:
+            return None
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    async def settle(self) -> None:
+        """Have what was written here lie where a body of its length belongs."""
+        if len(self._memory) > MEMORY_BYTES_MAX:
+            await asyncio.to_thread(self._spill)
 
     def close(self) -> None:
         """Let go of memory and file; the file has no name, so nothing is left behind."""
@@ -124,5 +130,8 @@ class Spool:
 
 
 def _too_large(bytes_max: int) -> Refused:
-    message = f"the body may have to be sent twice and is over {bytes_max} bytes; nothing was paid"
+    message = (
+        f"the body is over {bytes_max} bytes, and has to be kept or read as a whole;"
+        " nothing was paid. What is in it may be given as a URL"
+    )
     return Refused(Refusal("body_too_large", message))

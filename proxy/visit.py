@@ -11,9 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.core.bodies import Unread
 from proxy.core.config import Config, ProviderConfig, RouteConfig
 from proxy.core.crossing import to_client
-from proxy.core.http import Headers, Request, get, without
+from proxy.core.http import OF_A_BODY, Headers, Request, get, without
 from proxy.core.ledger import Limit
 from proxy.core.policy import limits, pays, scopes
 from proxy.core.routing import way_back
@@ -23,9 +24,7 @@ from proxy.spool import Spool
 from proxy.upstream import Answer
 from proxy.wallet import Wallet
 
-_OF_THE_BODY: Final = frozenset(
-    {b"content-type", b"content-encoding", b"content-length", b"accept-encoding", b"prefer"}
-)
+_OF_THE_BODY: Final = OF_A_BODY | {b"accept-encoding", b"prefer"}
 """What speaks of the client's own body and answer, and not of a call made for it."""
 
 EMPTY_SHA256: Final = bytes.fromhex(
@@ -58,6 +57,12 @@ class Visit:
     fields: Mapping[str, Any]
     call_limits: tuple[Limit, ...] = ()
     story: dict[str, object] = field(default_factory=dict)
+    unread: Unread | None = None
+    """Why nobody here knows what its body says: `fields` is empty then, and means nothing."""
+
+    sent_sha256: bytes = EMPTY_SHA256
+    """The hash of the body as the client sent it; it may be written anew before it goes on."""
+
     asked: "Visit | None" = None
     """The request of the common shape on whose behalf this call is made, if it is."""
 
@@ -78,7 +83,7 @@ class Visit:
 
     @property
     def body_sha256(self) -> bytes:
-        """The hash of the spooled body."""
+        """The hash of the spooled body, which is what the provider gets."""
         return EMPTY_SHA256 if self.spool is None else self.spool.sha256
 
     @property
@@ -89,13 +94,17 @@ class Visit:
 
     @property
     def fingerprint(self) -> bytes:
-        """What makes two requests identical: client, provider, method, target, key and body."""
+        """What makes two requests identical: client, provider, method, target, key and body.
+
+        The client's own body: what is put into it here (a model, an id in place of a name) may be
+        another one by the time that the client asks again.
+        """
         if self.asked is not None:
             return self.asked.fingerprint
         request = self.request
         key = self.idempotency_key or ""
         words = (request.client or "", self.provider, request.method, request.target, key)
-        return sha256("\0".join(words).encode() + b"\0" + self.body_sha256).digest()
+        return sha256("\0".join(words).encode() + b"\0" + self.sent_sha256).digest()
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -168,6 +177,7 @@ class Visit:
             request=request,
             spool=spool,
             fields=call.body or {},
+            unread=None,
             story=self.story,
             asked=self,
         )

@@ -1,12 +1,15 @@
 """The command line: one file a command, and only the one that is asked for gets imported.
 
-Exit codes are 0 fine, 1 fault, 2 wrong usage or bad config, 3 refused by a cap.
+Exit codes are 0 fine, 1 fault, 2 wrong usage or bad config, 3 refused by a cap, 130 Ctrl-C.
 """
 
 import importlib
-from typing import Final
+import sys
+from typing import Any, Final
 
 import click
+
+from proxy.cli.common import Failure
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("proxy.cli.serve:serve", "Run the daemon."),
@@ -45,6 +48,20 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}:{name} is no command")
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        """Run a command to the last byte that it prints; a machine that is in its way is named."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+        except BrokenPipeError:  # whoever read has seen enough: click ends without a word
+            raise
+        except OSError as problem:
+            where = "" if problem.filename is None else f"{problem.filename}: "
+            raise Failure(f"{where}{problem.strerror or problem}") from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write the commands' lines from the table."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from proxy.configfile import Problem
 from proxy.core.config import AUTO, Caps, Config
+from proxy.core.paths import CALLBACKS
 from proxy.core.routing import matches
 from proxy.providers import LORE
 
@@ -83,7 +84,7 @@ def _about_routes(config: Config) -> Iterator[Problem]:
 
 
 def _about_callbacks(config: Config) -> Iterator[Problem]:
-    """Say where phones would not find the way back."""
+    """Say where phones would not find the way back, or the world might find more."""
     called_back = any(LORE[provider.kind].calls_back for provider in config.providers.values())
     if config.public_url is None:
         return
@@ -91,3 +92,9 @@ def _about_callbacks(config: Config) -> Iterator[Problem]:
         yield Problem("public_url", "has no effect: no provider here calls back")
     elif not config.public_url.startswith("https://"):
         yield Problem("public_url", "is not https, and the providers call nothing else back")
+    elif not config.clients:
+        message = (
+            f"must be shown by a tunnel that passes {CALLBACKS}* and nothing else: without clients,"
+            " whoever comes through it as if from this machine can spend"
+        )
+        yield Problem("public_url", message)

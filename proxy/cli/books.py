@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from proxy.cli.common import Failure
+from proxy.cli.common import WRONG, Failure
 from proxy.clocks import machine_clocks
-from proxy.core.ledger import DEATH_MARGIN_S
-from proxy.store import SchemaError, sums
+from proxy.core.ledger import DEATH_MARGIN_S, State
+from proxy.store import SchemaError, memory, sums, views
 from proxy.store.people import People
 from proxy.store.schema import FILE_NAME, MIGRATIONS, connect, migrate
 from proxy.store.timekeeping import steady_clock
@@ -31,6 +31,8 @@ def reading(state_dir: Path) -> Iterator[sqlite3.Connection]:
             yield db
     except sqlite3.Error as problem:
         raise Failure(f"cannot read the ledger {path}: {problem}") from None
+    except UnicodeEncodeError:
+        raise Failure("what was asked for is no text in UTF-8", WRONG) from None
 
 
 @contextmanager
@@ -59,6 +61,15 @@ def by_hand(state_dir: Path, undone: str) -> Iterator[People]:
         yield People(state_dir, machine_clocks())
     except (OSError, sqlite3.Error, SchemaError) as problem:
         raise Failure(f"{undone}: {problem}") from None
+    except UnicodeEncodeError:
+        raise Failure(f"{undone}: that is no text in UTF-8", WRONG) from None
+
+
+def job_to_watch(db: sqlite3.Connection) -> str | None:
+    """A job that is not over, and whose payment's outcome is unknown: its end would tell."""
+    unknown = views.payments(db, limit=views.PAGE_MAX, state=State.UNKNOWN)["payments"]
+    jobs = (memory.job_of(db, payment["id"]) for payment in unknown if "job" in payment)
+    return next((job.id for job in jobs if job is not None and job.answer is None), None)
 
 
 def ledger_now(db: sqlite3.Connection) -> int:

@@ -116,12 +116,16 @@ def _explain(
     settings: Settings, call: tuple[str, str], body: Path | None, headers: tuple[str, ...]
 ) -> None:
     from proxy.cli.explain import Call, explain, in_words  # noqa: PLC0415 - only this needs the ledger
-    from proxy.replies import json_answer  # noqa: PLC0415 - as above
+    from proxy.core.bodies import READ_BYTES_MAX, TOO_LONG, Unread, read_body  # noqa: PLC0415 - as above
 
     loaded = load(settings)
     data = b"" if body is None else _bytes(body, loaded.config.limits.body_bytes_max)
     method, target = call
-    asked = Call(method.upper(), target, dict(map(_header, headers)), json_answer(data))
+    fields = read_body(data) if len(data) <= READ_BYTES_MAX else TOO_LONG
+    if isinstance(fields, Unread) and not fields.says_nothing:
+        raise click.UsageError(f"the body cannot be read, here or by the daemon: {fields.why}")
+    said = {} if isinstance(fields, Unread) else fields
+    asked = Call(method.upper(), target, dict(map(_header, headers)), said)
     story = explain(loaded, asked)
     emit(settings, {"method": asked.method, "target": target, **story}, in_words(asked, story))
     if "code" in story:

@@ -70,7 +70,15 @@ def options(command: Callable[Concatenate[Settings, P], None]) -> Callable[P, No
 
 def emit(settings: Settings, data: object, text: str) -> None:
     """Print an answer: the data as JSON for programs, the text for people."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False) if settings.json else text)
+    click.echo(json_text(data, indent=2) if settings.json else text)
+
+
+def json_text(data: object, indent: int | None = None) -> str:
+    """Write JSON in which nothing can move a terminal's cursor: what is no letter is escaped."""
+    written = json.dumps(data, indent=indent, ensure_ascii=False)
+    if written.replace("\n", "").isprintable():
+        return written
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in written)
 
 
 def end(code: int) -> NoReturn:

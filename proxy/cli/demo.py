@@ -6,7 +6,6 @@ that is not as told ends the demo with exit code 1 and the daemon's log.
 
 import asyncio
 import io
-import json
 import signal
 import sys
 from typing import Any, Final
@@ -14,7 +13,7 @@ from typing import Any, Final
 import click
 
 from proxy.cli import scenes
-from proxy.cli.common import FAULT, Failure, Settings, end, options
+from proxy.cli.common import FAULT, Failure, Settings, end, json_text, options
 from proxy.cli.layout import dollars
 from proxy.cli.playbill import Playbill
 from proxy.cli.stage import CAPS, DeviationError, Stage, stage
@@ -51,7 +50,7 @@ def demo(settings: Settings) -> None:
     except asyncio.CancelledError:
         raise Failure("stopped before its end; nothing is left behind") from None
     if settings.json:
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        click.echo(json_text(document, indent=2))
     end(0 if document["ok"] else FAULT)
 
 

@@ -3,15 +3,15 @@
 import time
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 import click
 
 from proxy.cli.common import FAULT, FINE, Settings, emit, end
-from proxy.cli.layout import printable
+from proxy.cli.layout import printable, shown_command
 from proxy.cli.progress import INTERRUPTED, line_of, pace_s
 from proxy.cli.talk import Daemon, good
 from proxy.core.paths import ENROL, PORTRAITS
+from proxy.core.videos import segment
 
 _NOT_YET: Final = "processing"
 
@@ -28,14 +28,16 @@ def enrol(
     asked = {**headers, "Prefer": "respond-async"}
     answer = good(daemon.post(ENROL, asked, wanted))
     paid, fields = answer.headers.get("Farebox-Payment"), answer.fields
+    # By its id: that is this portrait, whatever becomes of the name in between.
+    id_ = str(fields.get("asset_id") or name)
     try:
         with line_of(settings, name, time.time()) as line:
             while fields.get("status") == _NOT_YET:
                 line.wait(_NOT_YET, pace_s(answer))
-                answer = good(daemon.ask("GET", path_of(name), {}))
+                answer = good(daemon.ask("GET", path_of(id_), {}))
                 fields = {**fields, **_news(answer.fields)}
     except KeyboardInterrupt:
-        again = f"farebox portrait show {printable(name)}"
+        again = shown_command("farebox", "portrait", "show", id_)
         click.echo(f"Stopped waiting; it goes on: {again}", err=True)
         end(INTERRUPTED)
     failed = fields.get("status") == "failed"
@@ -52,7 +54,7 @@ def _news(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def path_of(name: str) -> str:
     """Where a portrait is asked for, by its name or id."""
-    return f"{PORTRAITS}/{quote(name, safe='')}"
+    return f"{PORTRAITS}/{segment(name)}"
 
 
 def _enrolled(fields: Mapping[str, Any], paid: str | None, *, failed: bool) -> str:

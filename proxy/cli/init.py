@@ -50,7 +50,8 @@ class Made:
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where wallet.key goes, and config.yaml without --config. [~/.config/farebox]",
+    help="Where wallet.key goes, and config.yaml without --config."
+    " [that of $FAREBOX_CONFIG, else ~/.config/farebox]",
 )
 @options
 def init(settings: Settings, directory: Path | None) -> None:
@@ -70,8 +71,11 @@ def init(settings: Settings, directory: Path | None) -> None:
 
 
 def _config_path(settings: Settings, directory: Path | None) -> Path:
-    if settings.config is not None:
-        return Path(settings.config).expanduser().absolute()
+    named = settings.config
+    if named is None and directory is None:
+        named = os.environ.get("FAREBOX_CONFIG")
+    if named:
+        return Path(named).expanduser().absolute()
     chosen = directory or config_dir()
     if chosen is None:
         raise Failure("there is no home directory here: say --dir or --config", WRONG)

@@ -4,22 +4,21 @@ The daemon asks a provider after a job only while somebody waits for it. To watc
 look is a GET of the job, at the pace that its answer sets, and who stops looking loses nothing.
 """
 
-import shlex
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 import click
 
 from proxy.cli.books import reading
 from proxy.cli.common import FAULT, FINE, Failure, Settings, emit, end, load, options
 from proxy.cli.groups import DefaultGroup
-from proxy.cli.layout import local_time, printable, table
+from proxy.cli.layout import local_time, printable, shown_command, table
 from proxy.cli.progress import INTERRUPTED, Line, line_of, pace_s
 from proxy.cli.talk import Answer, Daemon, find_daemon, refused, token_option
 from proxy.core.errors import NO_ANSWER
 from proxy.core.paths import JOBS
+from proxy.core.videos import segment
 from proxy.store import views
 
 if TYPE_CHECKING:
@@ -55,9 +54,12 @@ def list_(settings: Settings, limit: int) -> None:
 
 @jobs.command()
 @click.argument("id_", metavar="[ID]", required=False)
+@click.option(
+    "--provider", metavar="NAME", help="Whose job it is, where the ledger does not know it."
+)
 @token_option
 @options
-def watch(settings: Settings, id_: str | None, token: str | None) -> None:
+def watch(settings: Settings, id_: str | None, provider: str | None, token: str | None) -> None:
     """Watch a job until it is done; without an ID, the newest one that is not.
 
     Watching is what makes the daemon poll: it asks the provider only while somebody waits, and what
@@ -68,12 +70,15 @@ def watch(settings: Settings, id_: str | None, token: str | None) -> None:
     paying for it anew, 130 Ctrl-C.
     """
     loaded = load(settings)
-    job = _job(loaded, id_)
+    known = _job(loaded, id_, provider)
+    job = known or {"id": id_, **({} if provider is None else {"provider": provider})}
     daemon = find_daemon(loaded, token)
     try:
         with line_of(settings, job["id"], job.get("created_at", time.time())) as line:
             answer = _watched(daemon, job, line)
     except Failure as problem:
+        if known is None:  # there may be no such job
+            raise
         raise Failure(f"{problem.message}\n{_claimable(job)}", problem.exit_code) from None
     except KeyboardInterrupt:
         click.echo(f"Stopped watching. {_claimable(job)}", err=True)
@@ -107,13 +112,13 @@ def _state(job: Mapping[str, Any]) -> str:
     return job.get("state") or "not asked yet"
 
 
-def _job(loaded: "Loaded", id_: str | None) -> dict[str, Any]:
+def _job(loaded: "Loaded", id_: str | None, provider: str | None) -> dict[str, Any] | None:
     """What the ledger knows of a job; of one that is not in it the daemon may know more."""
     with reading(loaded.state_dir) as db:
         every = views.jobs(db, limit=views.PAGE_MAX)["jobs"]
-    wanted = (job for job in every if (job["id"] == id_ if id_ else _is_open(job)))
-    found: dict[str, Any] | None = next(wanted, {"id": id_} if id_ else None)
-    if found is None:
+    own = (job for job in every if provider in (None, job["provider"]))
+    found = next((job for job in own if (job["id"] == id_ if id_ else _is_open(job))), None)
+    if found is None and not id_:
         raise Failure("there is nothing to watch: no job is unfinished (`farebox jobs` lists all)")
     return found
 
@@ -124,7 +129,7 @@ def _is_open(job: Mapping[str, Any]) -> bool:
 
 def _watched(daemon: Daemon, job: Mapping[str, Any], line: Line) -> Answer:
     """Look again and again until the job is done: its final answer."""
-    target = f"{JOBS}/{quote(job['id'], safe='')}"
+    target = f"{JOBS}/{segment(job['id'])}"
     headers = {"Farebox-Provider": job["provider"]} if "provider" in job else {}
     state, troubles = _state(job), 0
     line.show(state)
@@ -138,6 +143,8 @@ def _watched(daemon: Daemon, job: Mapping[str, Any], line: Line) -> Answer:
         elif _is_passing(answer) and troubles < TROUBLES_MAX:
             troubles += 1
             news = f"{state} ({answer.code or answer.message}; it is asked again)"
+        elif answer.code == "job_unknown":
+            raise Failure(f"{answer.code}: {printable(answer.message)} (here: --provider)")
         else:
             raise refused(answer)
         line.wait(news, pace_s(answer))
@@ -164,4 +171,4 @@ def _outcome(job: Mapping[str, Any], answer: Answer) -> str:
 
 
 def _claimable(job: Mapping[str, Any]) -> str:
-    return f"The job stays claimable: farebox jobs watch {printable(shlex.quote(job['id']))}"
+    return f"The job stays claimable: {shown_command('farebox', 'jobs', 'watch', job['id'])}"

@@ -1,5 +1,6 @@
 """How things look on a terminal: aligned columns, short hashes, times, dollars."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -33,6 +34,11 @@ def pairs(rows: Iterable[tuple[str, str]]) -> str:
 def printable(text: str) -> str:
     """A text without anything that a terminal would obey."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def shown_command(*words: str) -> str:
+    """A command that a person can paste, whatever is in its words."""
+    return printable(shlex.join(words))
 
 
 def warned(text: str, warnings: Iterable[str]) -> str:

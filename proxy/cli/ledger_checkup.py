@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from proxy.cli.books import is_there, reading
+from proxy.cli.books import is_there, job_to_watch, reading
 from proxy.cli.checkup import FAIL, OK, WARN, Finding, Verdict
 from proxy.cli.common import Failure
+from proxy.cli.layout import shown_command
 from proxy.clocks import machine_clocks
 from proxy.core.clock import JUMP_S
 from proxy.core.ledger import CREDITED, OPEN, State
@@ -90,7 +91,10 @@ def waiting(db: sqlite3.Connection) -> Iterator[Finding]:
     found = alerts(db, steady_clock(db, machine_clocks()).now())
     for alert in found:
         verdict: Verdict = FAIL if alert.code == WALLET_FROZEN else WARN
-        yield Finding(alert.code, verdict, alert.message, _TODO[alert.code])
+        todo = _TODO[alert.code]
+        if alert.code == PAYMENT_UNKNOWN and (job := job_to_watch(db)) is not None:
+            todo = f"{shown_command('farebox', 'jobs', 'watch', job)}; {todo}"
+        yield Finding(alert.code, verdict, alert.message, todo)
     if not found:
         yield Finding("alerts", OK, "paying is not paused, and nothing waits for a person")
 

@@ -1,7 +1,6 @@
 """`farebox payments`: what was bought, from whom, and what became of the money."""
 
 import csv
-import json
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from typing import Any, Final
 import click
 
 from proxy.cli.books import NOTHING_YET, reading
-from proxy.cli.common import Failure, Settings, emit, load, options
+from proxy.cli.common import Failure, Settings, emit, json_text, load, options
 from proxy.cli.groups import DefaultGroup
 from proxy.cli.layout import dollars, local_time, pairs, table, utc_time
 from proxy.cli.resolve import resolve
@@ -81,7 +80,7 @@ def export(settings: Settings, form: str) -> None:
         every = _every(db)
         if form == "jsonl":
             for payment in every:
-                click.echo(json.dumps(payment, ensure_ascii=False))
+                click.echo(json_text(payment))
             return
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from proxy import __version__
-from proxy.cli.books import NOTHING_YET, as_of, is_there, ledger_now, reading
+from proxy.cli.books import NOTHING_YET, as_of, is_there, job_to_watch, ledger_now, reading
 from proxy.cli.common import Failure, Settings, emit, load, options
 from proxy.cli.hello import Running, ask
-from proxy.cli.layout import dollars, local_time, pairs, printable, table
+from proxy.cli.layout import dollars, local_time, pairs, printable, shown_command, table
 from proxy.cli.wallet import address_of
 from proxy.core.ledger import State
 from proxy.core.money import format_usd
@@ -42,7 +42,8 @@ def status(settings: Settings) -> None:
             "config": {"path": str(loaded.path), "hash": loaded.digest},
             "state_dir": str(loaded.state_dir),
         }
-    emit(settings, found, _as_text(found))
+        job = job_to_watch(current)
+    emit(settings, found, _as_text(found, job))
 
 
 def _book(db: sqlite3.Connection, loaded: "Loaded", now: int) -> dict[str, Any]:
@@ -82,12 +83,12 @@ def _who_pays(loaded: "Loaded") -> tuple[Running, str | None, str | None]:
         return daemon, None, problem.message
 
 
-def _as_text(found: dict[str, Any]) -> str:
+def _as_text(found: dict[str, Any], job: str | None) -> str:
     parts = [pairs(_facts(found)), _caps(found["caps"]), _counts(found)]
     if found["alerts"]:
         parts.insert(0, "\n".join(map(_alert, found["alerts"])))
     if found["unknown"]:
-        parts.append(_unknown(found["unknown"]))
+        parts.append(_unknown(found["unknown"], job))
     return "\n\n".join(parts)
 
 
@@ -141,13 +142,18 @@ def _counts(found: dict[str, Any]) -> str:
     return f"Payments: {listed}; {dollars(found['spent'])} settled in all."
 
 
-def _unknown(payments: list[dict[str, Any]]) -> str:
+def _unknown(payments: list[dict[str, Any]], job: str | None) -> str:
     rows = [
         (p["id"], local_time(p["created_at"]), dollars(p["usd"]), p["provider"], p.get("note", ""))
         for p in payments
     ]
+    watch = "" if job is None else f"{_watch(job)}\n"
     return (
-        "UNKNOWN: these were signed and sent, and no receipt came back. They count as spent; if you"
-        " know better: farebox payments resolve ID\n"
+        "UNKNOWN: these were signed and sent, and no receipt came back. They count as spent.\n"
+        f"{watch}If you know better: farebox payments resolve ID\n"
         + table(("ID", "WHEN", "AMOUNT", "PROVIDER", "WHY"), rows, right=[2])
     )
+
+
+def _watch(job: str) -> str:
+    return f"Where it is a job's, look first: {shown_command('farebox', 'jobs', 'watch', job)}"

@@ -9,17 +9,17 @@ import time
 from collections.abc import Mapping
 from io import StringIO
 from typing import Any, Final, TextIO
-from urllib.parse import quote
 
 import click
 import segno
 
 from proxy.cli.common import FAULT, Failure, Settings, emit, end, load, options
 from proxy.cli.enrolling import enrol, provider_option
-from proxy.cli.layout import local_time, printable
+from proxy.cli.layout import local_time, printable, shown_command
 from proxy.cli.progress import INTERRUPTED, line_of, watchers_stream
 from proxy.cli.talk import Answer, Daemon, find_daemon, good, token_option
 from proxy.core.paths import SESSIONS
+from proxy.core.videos import segment
 
 LOOK_S: Final = 3
 """How often the daemon is asked; the providers name three to five seconds."""
@@ -87,7 +87,7 @@ def _verified(
     again: tuple[Mapping[str, str], Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Wait until the person has been verified, with as many links as that takes."""
-    target = f"{SESSIONS}/{quote(str(session['id']), safe='')}"
+    target = f"{SESSIONS}/{segment(str(session['id']))}"
     for _ in range(LINKS_MAX):
         if session.get("status") == "verified":
             return session
@@ -163,8 +163,7 @@ def _ended(session: Mapping[str, Any]) -> str:
 
 
 def _goes_on(session: Mapping[str, Any]) -> str:
-    name, id_ = session.get("name"), session.get("id")
-    return printable(
-        f"{name} is verified (group {session.get('group_id')})."
-        f" farebox portrait enroll {name} IMAGE_URL --session {id_}"
-    )
+    name, id_ = str(session.get("name")), str(session.get("id"))
+    verified = printable(f"{name} is verified (group {session.get('group_id')}).")
+    words = ("portrait", "enroll", name, "IMAGE_URL", "--session", id_)
+    return f"{verified} {shown_command('farebox', *words)}"

@@ -21,7 +21,13 @@ from proxy.core.videos import clip_url
 PORTS: Final = {"https": 443, "http": 80}
 _AS_IT_IS: Final = "".join(sorted(set(string.punctuation) - set('"<>\\^`{|}')))
 """What a URL is made of beside letters and digits; the rest is percent-encoded."""
-_HOST: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,252})|[0-9a-f:.]{2,45}", re.ASCII)
+_HOST: Final = re.compile(
+    r"(?=.{1,253}$)[a-z0-9_][a-z0-9_-]{0,62}(?:\.[a-z0-9_-]{1,63})*\.?|(?=.*:)[0-9a-f:.]{2,45}",
+    re.ASCII,
+)
+"""A name of labels as the net's names have them, for looking up another is an error; or an IPv6."""
+LINK_CHARS_MAX: Final = 8192
+"""How long a link is with all percent-encoded: as much as a client takes in one header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,11 @@ def printable_link(url: str) -> str:
     return quote(url, safe=_AS_IT_IS, errors="surrogatepass")
 
 
+def is_too_long(url: str) -> bool:
+    """Whether something is too long to be a link."""
+    return len(url) > LINK_CHARS_MAX or len(printable_link(url)) > LINK_CHARS_MAX
+
+
 def judge(
     url: str, base_url: str | None, hosts: Collection[str], came_from: str = ""
 ) -> Link | Unfit:
@@ -64,6 +75,8 @@ def judge(
     `base_url` is the provider's own, None for one that is configured no more; `came_from` is the
     URL of the answer that redirected here.
     """
+    if is_too_long(url):
+        return Unfit(f"its link is longer than {LINK_CHARS_MAX} characters")
     own = None if base_url is None else urlsplit(base_url)
     try:
         parts = urlsplit(urljoin(came_from or base_url or "", printable_link(url)))

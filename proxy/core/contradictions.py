@@ -1,6 +1,7 @@
 """What no single field of the config can know: names that lead nowhere, doors too open."""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from proxy.core.config import AUTO, Config
 from proxy.core.config_values import is_loopback, parse_listen
@@ -12,6 +13,7 @@ def contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield from _listen_problems(
             f"listen[{index}]" if len(config.listen) > 1 else "listen", address, config
         )
+    yield from _public_problems(config)
     yield from _route_problems(config)
     yield from _provider_problems(config)
     for index, client in enumerate(config.clients):
@@ -33,6 +35,17 @@ def _listen_problems(path: str, address: str, config: Config) -> Iterator[tuple[
             path,
             "listening beyond loopback needs client tokens: add clients, or use 127.0.0.1",
         )
+
+
+def _public_problems(config: Config) -> Iterator[tuple[str, str]]:
+    public = urlsplit(config.public_url or "").hostname
+    for index, host in enumerate(config.allow_hosts):
+        if host.strip("[]") == public and not is_loopback(host):
+            message = (
+                "is the host of public_url, at which the world gets the callback and nothing else:"
+                " take it out"
+            )
+            yield f"allow_hosts[{index}]", message
 
 
 def _route_problems(config: Config) -> Iterator[tuple[str, str]]:

@@ -60,6 +60,9 @@ STATUS: Final[dict[str, int]] = {
 NO_ANSWER: Final = ("upstream_unreachable", "upstream_timeout", "payment_outcome_unknown")
 """The codes of a call that got no whole answer: they say nothing of what was asked after."""
 
+MESSAGE_CHARS_MAX: Final = 2000
+"""No message of ours is half as long; what a client wrote, and a message repeats, may be."""
+
 _OUR_FAULT: Final = (500, 503)
 
 
@@ -68,17 +71,23 @@ class Refusal:
     """Why the daemon does not do what was asked.
 
     `code` is a key of `STATUS`; `payment` is the id of the payment that stands in the way or whose
-    outcome is open.
+    outcome is open. `allow` is for `method_not_allowed`: the methods of that very path, where they
+    are known.
     """
 
     code: str
     message: str
     retry_after_s: int | None = None
     payment: str | None = None
+    allow: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.code not in STATUS:
             raise ValueError(f"unknown error code {self.code!r}")
+        if len(self.message) > MESSAGE_CHARS_MAX:
+            half = MESSAGE_CHARS_MAX // 2 - 2
+            cut = f"{self.message[:half]}... {self.message[-half:]}"
+            object.__setattr__(self, "message", cut)
 
     @property
     def status(self) -> int:

@@ -33,6 +33,20 @@ HOP_BY_HOP: Final = frozenset(
 They speak of one connection and cross none.
 """
 
+OF_A_BODY: Final = frozenset(
+    {
+        b"content-type",
+        b"content-length",
+        b"content-encoding",
+        b"content-language",
+        b"content-md5",
+        b"content-digest",
+        b"repr-digest",
+        b"digest",
+    }
+)
+"""What speaks of one body: beside another one it would be wrong."""
+
 
 class Body(Protocol):
     """A message's content: read once, in pieces."""

@@ -10,6 +10,7 @@ Source: OpenAI's Videos API as its Python client (3.x) speaks it: GET `/v1/video
 from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
 
+from proxy.core.cliplinks import is_too_long
 from proxy.core.openai_requests import Asked, is_number, seconds_text
 from proxy.core.videos import clip_url
 
@@ -77,7 +78,8 @@ def listed(videos: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
 def clip_link(answer: Mapping[str, Any]) -> str | None:
     """The link to a finished clip, where it is one that a client can follow."""
     url = clip_url(answer) or ""
-    return url if url.lower().startswith(("https://", "http://")) else None
+    is_web = url.lower().startswith(("https://", "http://"))
+    return url if is_web and not is_too_long(url) else None
 
 
 def _first(answer: Mapping[str, Any]) -> Mapping[str, Any]:

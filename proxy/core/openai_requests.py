@@ -29,6 +29,7 @@ WHOLE: Final = ("duration_seconds", "seed")
 FLAGS: Final = ("generate_audio", "watermark", "return_last_frame")
 """The fields of the common shape that a form has to be read for: any other is text."""
 
+_READING: Final = ("GET", "HEAD")
 _SERVED: Final = (
     f"served here are POST and GET {VIDEOS}, GET {VIDEOS}/{{id}} and GET {VIDEOS}/{{id}}/content"
 )
@@ -102,29 +103,30 @@ def read_call(method: str, path: str) -> Call | Refusal | None:
     Refused for those of OpenAI's that nobody can serve here.
     """
     if path == VIDEOS:
-        return _among({"POST": Call("create"), "GET": Call("list")}, method)
+        return _among({"POST": Call("create"), **dict.fromkeys(_READING, Call("list"))}, method)
     below = path.removeprefix(f"{VIDEOS}/")
     first, slash, rest = below.partition("/")
     if below == path or first in ("", JOBS.rpartition("/")[2]):
         return None
     job = unquote(first)
     if not slash:
-        return _among({"GET": Call("show", job)}, method)
+        return _among(dict.fromkeys(_READING, Call("show", job)), method)
     if rest == "content":
-        return _among(dict.fromkeys(("GET", "HEAD"), Call("content", job)), method)
+        return _among(dict.fromkeys(_READING, Call("content", job)), method)
     if rest == "remix" or (first == "characters" and rest and "/" not in rest):
         return _among({}, method)
     return None
 
 
 def is_adapted(config: Config, path: str) -> bool:
-    """Whether a path is this daemon's to answer, and has a common path to stand for it."""
-    routes = (find_route(config, each) for each in (path, JOBS))
-    return all(
-        not isinstance(route, Refusal)
-        and (route.provider == AUTO or config.providers[route.provider].kind != "http")
-        for route in routes
-    )
+    """Whether a path is this daemon's to answer, and on one route with the common path.
+
+    A route of its own has its own provider, caps and methods, which the common path's does not.
+    """
+    route, common = (find_route(config, each) for each in (path, JOBS))
+    if isinstance(route, Refusal) or route is not common:
+        return False
+    return route.provider == AUTO or config.providers[route.provider].kind != "http"
 
 
 def form_fields(pairs: Iterable[tuple[str, str]]) -> dict[str, Any] | Refusal:
@@ -188,7 +190,8 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _among(served: Mapping[str, Call], method: str) -> Call | Refusal:
-    return served.get(method) or Refusal("method_not_allowed", _SERVED)
+    refusal = Refusal("method_not_allowed", _SERVED, allow=tuple(served))
+    return served.get(method, refusal)
 
 
 def _put(fields: dict[str, Any], name: str, suffix: str, member: str, text: str) -> bool:
@@ -243,7 +246,8 @@ def _read_seconds(value: object) -> dict[str, Any] | Refusal:
 def _read_size(value: object) -> dict[str, Any] | Refusal:
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        return Refusal("bad_request", "size: expected WIDTHxHEIGHT, such as 1280x720")
+        message = "size: expected WIDTHxHEIGHT, two to five digits each, such as 1280x720"
+        return Refusal("bad_request", message)
     width, height = int(match[1]), int(match[2])
     short = min(width, height)
     sides = [s for s in _SIDES if abs(short - s) * 100 <= _SIDE_PERCENT * s]

@@ -15,4 +15,4 @@ SESSIONS: Final = f"{PORTRAITS}/sessions"
 CALLBACKS: Final = f"{PORTRAITS}/callback/"
 """What stands behind it is a secret."""
 NO_PORTRAITS: Final = ("enroll", "sessions", "callback")
-"""What stands below `PORTRAITS` and is no portrait; one of such a name is asked for by its id."""
+"""What stands below `PORTRAITS` and is no portrait; none is called so any more."""

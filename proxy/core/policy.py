@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Final
 
+from proxy.core.bodies import Unread
 from proxy.core.config import Config, PriceRule, ProviderConfig, RouteConfig
 from proxy.core.errors import Refusal
 from proxy.core.ledger import EVERYTHING, Limit, limits_of
@@ -23,6 +24,9 @@ from proxy.core.x402.terms import Allowed, Terms, choose
 _SECONDS_MAX: Final = 3600
 _DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SECONDS_FIELDS: Final = ("duration_seconds", "duration", "seconds")
+_TABLE_FIELDS: Final = ("model", *_SECONDS_FIELDS)
+_MODEL_CHARS_MAX: Final = 100
+"""How much of a model's name a refusal repeats."""
 PRICE_FIELDS: Final = (
     *_SECONDS_FIELDS,
     "model",
@@ -120,21 +124,45 @@ def thing(method: str, path: str, fields: Mapping[str, object]) -> bytes:
     return sha256(words.encode("utf-8", "surrogatepass")).digest()
 
 
+def price_fields(fields: Mapping[str, object]) -> Mapping[str, object] | Unread:
+    """The fields of a body, if those that set its price are the same for all who read it.
+
+    Some readers take a field's name in any case, and the last of two such for the one that counts.
+    """
+    odd = next(
+        (n for n in fields if n not in _TABLE_FIELDS and n.casefold() in _TABLE_FIELDS), None
+    )
+    if odd is not None:
+        return Unread(f"{odd!a} may be read as {odd.casefold()}")
+    if not isinstance(fields.get("model"), str | None):
+        return Unread("its model is no string")
+    return fields
+
+
 def table_price(
-    rules: tuple[PriceRule, ...], path: str, model: str | None, fields: Mapping[str, object]
+    rules: tuple[PriceRule, ...],
+    path: str,
+    model: str | None,
+    fields: Mapping[str, object] | Unread,
 ) -> Usd | Refusal:
     """Price a call that no 402 prices, from the config's table; the first matching rule decides.
 
     A call that names a model must find a rule, or its cost could not be capped; one that names
     none and finds none is free: it manages assets, sessions and jobs. `fields` is the JSON body's
-    top level, for prices by the second.
+    top level, for prices by the second. Where nobody knows what it says, a call may be any that its
+    path allows: only a flat price that comes before all that might be meant is its price.
     """
     for rule in rules:
+        if isinstance(fields, Unread) and model is None and rule.model is not None:
+            return _unpriced(fields)
         if _matches(rule, path, model):
             return _priced(rule, fields)
+    if isinstance(fields, Unread) and model is None:
+        return _unpriced(fields)
     if model is None:
         return Usd(0)
-    message = f"the price table has no entry for model {model!a}, so its cost cannot be capped"
+    named = ascii(model[:_MODEL_CHARS_MAX])
+    message = f"the price table has no entry for model {named}, so its cost cannot be capped"
     return Refusal("price_unknown", message)
 
 
@@ -144,18 +172,29 @@ def _matches(rule: PriceRule, path: str, model: str | None) -> bool:
     return model is not None and rule.model is not None and fnmatchcase(model, rule.model)
 
 
-def _priced(rule: PriceRule, fields: Mapping[str, object]) -> Usd | Refusal:
+def _priced(rule: PriceRule, fields: Mapping[str, object] | Unread) -> Usd | Refusal:
     if rule.usd is not None:
         return rule.usd
+    if isinstance(fields, Unread):
+        return _unpriced(fields)
     # Where a call names its length twice, the provider may read either: the longer one counts.
     named = [fields[name] for name in _SECONDS_FIELDS if name in fields] or [rule.default_seconds]
     lengths = [_seconds(value) for value in named]
     if None in lengths:
         return Refusal(
             "price_unknown",
-            "the call is priced by the second, and how many it wants is not a whole number",
+            "the call is priced by the second: its length must be a whole number of seconds from 1"
+            f" to {_SECONDS_MAX} (-1, which leaves it to the model, has no price)",
         )
     return Usd((rule.usd_per_second or 0) * max(length or 0 for length in lengths))
+
+
+def _unpriced(body: Unread) -> Refusal:
+    message = (
+        f"the body does not tell what the call costs, so that cannot be capped: {body.why};"
+        " a rule of prices with a path and a flat usd would price it unread"
+    )
+    return Refusal("price_unknown", message)
 
 
 def _seconds(value: object) -> int | None:

@@ -16,6 +16,7 @@ from proxy.core.http import Headers, get, get_all
 OK: Final = 200
 PARTIAL: Final = 206
 NOT_MODIFIED: Final = 304
+PRECONDITION_FAILED: Final = 412
 UNSATISFIABLE: Final = 416
 _SPEC: Final = re.compile(rb"([0-9]*)-([0-9]*)")
 _DIGITS_MAX: Final = 18
@@ -25,7 +26,10 @@ _PAST_ANY_END: Final = 10**_DIGITS_MAX
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A file as it can be asked for: how long, its strong ETag, and when it was last modified."""
+    """A file as it can be asked for.
+
+    How many bytes, its strong ETag in its quotes, and when it was last modified (Unix seconds).
+    """
 
     size: int
     etag: bytes
@@ -48,6 +52,8 @@ class Selection:
 
 def select(method: str, headers: Headers, whole: Whole) -> Selection:
     """Decide what a GET or HEAD of a file is answered with; `whole.size` is above zero."""
+    if _wants_another(headers, whole):
+        return Selection(PRECONDITION_FAILED, 0, 0)
     if _has_it(headers, whole):
         return Selection(NOT_MODIFIED, 0, 0)
     everything = Selection(OK, 0, whole.size)
@@ -57,14 +63,27 @@ def select(method: str, headers: Headers, whole: Whole) -> Selection:
     return _part(asked[0], whole.size) or everything
 
 
+def _wants_another(headers: Headers, whole: Whole) -> bool:
+    """Whether the client wants a file that this is not, or is not any more."""
+    tags = _tags(headers, b"if-match")
+    if tags:
+        return b"*" not in tags and whole.etag not in tags
+    since = _date(get(headers, b"if-unmodified-since"))
+    return since is not None and whole.modified_at > since
+
+
 def _has_it(headers: Headers, whole: Whole) -> bool:
     """Whether the client has this very file already."""
-    tags = get_all(headers, b"if-none-match")
+    tags = [tag.removeprefix(b"W/") for tag in _tags(headers, b"if-none-match")]
     if tags:
-        named = [tag.strip().removeprefix(b"W/") for line in tags for tag in line.split(b",")]
-        return b"*" in named or whole.etag in named
+        return b"*" in tags or whole.etag in tags
     since = _date(get(headers, b"if-modified-since"))
     return since is not None and whole.modified_at <= since
+
+
+def _tags(headers: Headers, name: bytes) -> list[bytes]:
+    """The tags that a condition names, as they are written."""
+    return [tag.strip() for line in get_all(headers, name) for tag in line.split(b",")]
 
 
 def _may_be_a_part(headers: Headers, whole: Whole) -> bool:

@@ -79,10 +79,16 @@ def matches(pattern: str, path: str) -> bool:
 
 
 def job_id(path: str) -> str | None:
-    """The job that a path on the common jobs route asks for, percent-decoded."""
+    """The job that a path on the common jobs route, or one below, is about: percent-decoded."""
     if not path.startswith(f"{JOBS}/"):
         return None
     return unquote(path.removeprefix(f"{JOBS}/").split("/")[0]) or None
+
+
+def asked_job(path: str) -> str | None:
+    """The job that a path asks after: what stands below one is its provider's own affair."""
+    below = path.removeprefix(f"{JOBS}/").removesuffix("/")
+    return None if "/" in below else job_id(path)
 
 
 def body_signs(fields: Mapping[str, object]) -> tuple[str | None, tuple[str, ...]]:

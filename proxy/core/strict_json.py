@@ -24,11 +24,18 @@ class NotStrictJson(ValueError):  # noqa: N818 - it names what the text is not
     """
 
 
-def loads(data: bytes | str) -> Any:  # noqa: ANN401 - JSON is any of its types
+class NoJson(NotStrictJson):
+    """The text is no JSON to anybody.
+
+    Neither is it one that stands before something else, nor one whose characters are unknown.
+    """
+
+
+def loads(data: bytes | str, *, depth_max: int = DEPTH_MAX, halves: bool = False) -> Any:  # noqa: ANN401 - JSON is any of its types
     """Parse UTF-8 JSON.
 
-    NotStrictJson for duplicate keys, NaN and infinities, half surrogate pairs, nesting past
-    `DEPTH_MAX`, or no JSON at all.
+    NotStrictJson for duplicate keys, NaN and infinities, half surrogate pairs (unless `halves`:
+    for texts that are not echoed), nesting past `depth_max`, or no JSON at all.
     """
     try:
         text = data.decode() if isinstance(data, bytes) else data
@@ -41,12 +48,14 @@ def loads(data: bytes | str) -> Any:  # noqa: ANN401 - JSON is any of its types
     except NotStrictJson:
         raise
     except RecursionError:
-        raise NotStrictJson(f"nested deeper than {DEPTH_MAX} levels") from None
-    except ValueError:
-        raise NotStrictJson("not valid JSON in UTF-8") from None
-    if not _within(value, DEPTH_MAX):
-        raise NotStrictJson(f"nested deeper than {DEPTH_MAX} levels")
-    if "\\" in text and not _writable(value):
+        raise NotStrictJson(f"nested deeper than {depth_max} levels") from None
+    except ValueError as problem:
+        # Some readers stop at the end of the first value, and never see what comes after it.
+        is_none = isinstance(problem, json.JSONDecodeError) and problem.msg != "Extra data"
+        raise (NoJson if is_none else NotStrictJson)("not valid JSON in UTF-8") from None
+    if not _within(value, depth_max):
+        raise NotStrictJson(f"nested deeper than {depth_max} levels")
+    if not halves and "\\" in text and not _writable(value):
         raise NotStrictJson("half a surrogate pair is no character")
     return value
 

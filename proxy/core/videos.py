@@ -23,6 +23,9 @@ ASSET: Final = "asset://"
 SECONDS_AUTO: Final = -1
 """The duration that leaves it to the model."""
 
+PROMPT_CHARS_MAX: Final = 1_048_576
+"""Far more than any model reads. Pointers are looked for in a prompt, which takes its time."""
+
 _NAME_CHARS_MAX: Final = 64
 """How much of an unknown field's name a refusal repeats; BlockRun's own are below 21."""
 
@@ -231,6 +234,10 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+def _is_prompt(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= PROMPT_CHARS_MAX
+
+
 def _is_asset(value: object) -> bool:
     return isinstance(value, str) and bool(value.removeprefix(ASSET))
 
@@ -254,7 +261,7 @@ _WHOLE: Final[_Check] = (_is_whole, "a whole number")
 _FLAG: Final[_Check] = (_is_flag, "true or false")
 _FIELDS: Final[dict[str, _Check]] = {
     "model": _TEXT,
-    "prompt": _TEXT,
+    "prompt": (_is_prompt, f"a string of 1 to {PROMPT_CHARS_MAX} characters"),
     "image_url": _TEXT,
     "real_face_asset_id": (_is_asset, "an asset's id"),
     "last_frame_url": _TEXT,

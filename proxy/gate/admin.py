@@ -133,10 +133,7 @@ def _not_allowed(path: str, allowed: tuple[str, ...], request_id: str) -> Reply:
     message = "the daemon's own pages are for GET and HEAD"
     if path == PAUSE_PATH:
         message = "POST pauses; only `farebox resume`, on this machine, pays again"
-    reply = refusal_reply(Refusal("method_not_allowed", message), request_id)
-    others = tuple(header for header in reply.headers if header[0] != b"Allow")
-    reply.headers = (*others, (b"Allow", ", ".join(allowed).encode()))
-    return reply
+    return refusal_reply(Refusal("method_not_allowed", message, allow=allowed), request_id)
 
 
 def _reason(query: str) -> str:

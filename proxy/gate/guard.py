@@ -10,7 +10,8 @@ has gone anywhere by then.
 3. The target is a path that is safe (`paths`), with a clean query and no fragment: else 400
    `bad_path`.
 4. There is one Host (400 `bad_request`), and it is ours (421 `wrong_host`): a page that rebinds its
-   name to 127.0.0.1 still says its own name here.
+   name to 127.0.0.1 still says its own name here. What names the host of `public_url`, as Host or
+   as X-Forwarded-Host, comes through the tunnel from the world, whatever else it is called.
 5. No foreign web page is behind it (403 `origin_refused`): Origin is ours, Sec-Fetch-Site is `none`
    or `same-origin`, and what says Sec-Fetch-Site at all, a browser, gets the daemon's own pages and
    nothing that could cost money.
@@ -21,18 +22,19 @@ has gone anywhere by then.
 
 One path is open to the world, for somebody's phone comes to it from a provider's page:
 `GET /v1/portrait/callback/…` may bear the host of `public_url`, comes from wherever it comes, and
-needs no token.
+needs no token. Nothing else may bear that host.
 """
 
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from proxy.core.config import ClientConfig, Config
+from proxy.core.config_values import is_loopback
 from proxy.core.crossing import is_token
 from proxy.core.errors import Refusal
 from proxy.core.http import Headers
@@ -46,6 +48,9 @@ _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _QUERY_CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
 _PORT: Final = re.compile(r":[0-9]{1,5}$", re.ASCII)
+_ANY_PORT: Final = re.compile(r":[0-9]*$", re.ASCII)
+"""What else stands for one in a header of strangers."""
+_USUAL_PORTS: Final = {"https": 443, "http": 80}
 
 
 _RULED: Final = frozenset(
@@ -58,6 +63,7 @@ _RULED: Final = frozenset(
         b"sec-fetch-site",
         b"transfer-encoding",
         b"upgrade",
+        b"x-forwarded-host",
     }
 )
 """The headers that the rules look at."""
@@ -161,8 +167,10 @@ def _speaker(
 ) -> tuple[str, str | None] | Refusal:
     """Rules 4 to 7: the host that was spoken to, and the client's name if it has one."""
     is_callback = head.method == "GET" and path.startswith(CALLBACKS)
-    public = urlsplit(config.public_url or "").netloc.lower() if is_callback else ""
-    host = _host(head, fields, config.allow_hosts, ports, public)
+    public = urlsplit(config.public_url or "")
+    if not is_callback and _is_from_the_world(fields, public):
+        return Refusal("wrong_host", f"of public_url, the world gets GET {CALLBACKS}… and no more")
+    host = _host(head, fields, config.allow_hosts, ports, _written(public) if is_callback else ())
     if isinstance(host, Refusal):
         return host
     refusal = _upgrade_refusal(fields)
@@ -174,15 +182,43 @@ def _speaker(
     return client if isinstance(client, Refusal) else (host, client)
 
 
+def _is_from_the_world(fields: Fields, public: SplitResult) -> bool:
+    """Whether a request names the public host, at any port, or the tunnel says so that it renamed.
+
+    No client on this machine does. One of this machine's own names is nothing public.
+    """
+    name = public.hostname or ""
+    if not name or is_loopback(name):
+        return False
+    values = (*fields.get(b"host", ()), *fields.get(b"x-forwarded-host", ()))
+    named = (each.decode("latin-1").strip().lower() for v in values for each in v.split(b","))
+    return any(_ANY_PORT.sub("", host).removesuffix(".").strip("[]") == name for host in named)
+
+
+def _written(public: SplitResult) -> tuple[str, ...]:
+    """The public host as a Host may write it: its scheme's usual port is named, or not."""
+    if not public.netloc:
+        return ()
+    host, usual = public.netloc.lower(), _USUAL_PORTS[public.scheme]
+    if public.port not in (None, usual):
+        return (host,)
+    bare = _PORT.sub("", host)
+    return bare, f"{bare}:{usual}"
+
+
 def _host(
-    head: Head, fields: Fields, allowed: Iterable[str], ports: frozenset[int], public: str
+    head: Head,
+    fields: Fields,
+    allowed: Iterable[str],
+    ports: frozenset[int],
+    public: Collection[str],
 ) -> str | Refusal:
     hosts = fields.get(b"host", ())
     if len(hosts) != 1:
         return Refusal("bad_request", "expected exactly one Host header")
     host = hosts[0].decode("latin-1")
     name = host.lower()
-    if head.unix or _is_known(name, allowed, ports) or (public and name == public):
+    if head.unix or _is_known(name, allowed, ports) or name in public:
         return host
     return Refusal(
         "wrong_host", "this Host is not served here; add it to allow_hosts if it is ours"

@@ -6,11 +6,10 @@ what must be finished regardless of the client (a payment that is out) is for `s
 """
 
 import asyncio
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol, cast
+from typing import Protocol, cast
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -34,7 +33,6 @@ Callback = Callable[[str, str | None], Awaitable[Reply]]
 OURS = "farebox"
 """The provider that metrics name where none served the request."""
 
-_CALLBACK: Final = re.compile(r"/portrait.*/callback/", re.IGNORECASE | re.DOTALL)
 _CODES = frozenset({*STATUS, "overloaded", "payment_rejected", ""})
 """What may be a label: our codes, one of which goes on a provider's own answer, and none."""
 
@@ -189,10 +187,7 @@ class Handler:
         """Answer at the callback: anybody may knock here, and none is passed on to a provider."""
         if request.method != "GET":
             message = "a verification's callback is for the GET of somebody's phone"
-            reply = refusal_reply(Refusal("method_not_allowed", message), request.id)
-            others = tuple(header for header in reply.headers if header[0] != b"Allow")
-            reply.headers = (*others, (b"Allow", b"GET"))
-            return reply
+            return refusal_reply(Refusal("method_not_allowed", message, allow=("GET",)), request.id)
         state = request.path.removeprefix(CALLBACKS)
         return await self._callback(state, request.query)
 
@@ -256,7 +251,8 @@ def _request(
 
 def _without_state(path: str) -> str:
     """A path for the log: what stands behind a callback's is a secret, however it is written."""
-    return f"{CALLBACKS}…" if _CALLBACK.search(unquote(path)) else path
+    _, portrait, rest = unquote(path).lower().partition("/portrait")
+    return f"{CALLBACKS}…" if portrait and "/callback/" in rest else path
 
 
 async def no_callback(_state: str, _query: str | None) -> Reply:

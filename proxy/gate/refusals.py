@@ -10,11 +10,7 @@ from proxy.core.http import Header, Headers, Reply
 from proxy.gate.answer import phrase
 from proxy.gate.guard import METHODS
 
-_EXTRA: Final[dict[str, Header]] = {
-    "method_not_allowed": (b"Allow", ", ".join(METHODS).encode()),
-    "client_token": (b"WWW-Authenticate", b'Bearer realm="farebox"'),
-}
-"""What RFC 9110 wants beside a status: sections 15.5.6 and 15.5.2."""
+_TOKEN_WANTED: Final = (b"WWW-Authenticate", b'Bearer realm="farebox"')
 
 
 def refusal_reply(refusal: Refusal, request_id: str) -> Reply:
@@ -25,8 +21,12 @@ def refusal_reply(refusal: Refusal, request_id: str) -> Reply:
     ]
     if refusal.retry_after_s is not None:
         headers.append((b"Retry-After", b"%d" % refusal.retry_after_s))
-    if refusal.code in _EXTRA:
-        headers.append(_EXTRA[refusal.code])
+    # What RFC 9110 wants beside a status: sections 15.5.6 and 15.5.2.
+    if refusal.code == "method_not_allowed":
+        allowed = METHODS if refusal.allow is None else refusal.allow
+        headers.append((b"Allow", ", ".join(allowed).encode()))
+    if refusal.code == "client_token":
+        headers.append(_TOKEN_WANTED)
     reply = json_reply(refusal.status, refusal.body(), tuple(headers))
     reply.story["error"] = refusal.code
     if refusal.payment is not None:

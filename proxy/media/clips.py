@@ -11,7 +11,15 @@ from typing import Final
 
 from proxy.core.cliplinks import printable_link
 from proxy.core.http import Headers, Reply, Request
-from proxy.core.ranges import NOT_MODIFIED, PARTIAL, UNSATISFIABLE, Selection, Whole, select
+from proxy.core.ranges import (
+    NOT_MODIFIED,
+    PARTIAL,
+    PRECONDITION_FAILED,
+    UNSATISFIABLE,
+    Selection,
+    Whole,
+    select,
+)
 from proxy.mirror import Mirror
 from proxy.store import LedgerUnavailableError
 from proxy.store.clips import Clip
@@ -54,6 +62,8 @@ class Clips:
         )
         if part.status == NOT_MODIFIED:
             return _reply(part.status, head)
+        if part.status == PRECONDITION_FAILED:
+            return _reply(part.status, (*head, (b"Content-Length", b"0")))
         if part.status == UNSATISFIABLE:
             return _reply(part.status, (*head, *_extent(part, whole), (b"Content-Length", b"0")))
         file = await self._mirror.open(provider, job, clip)

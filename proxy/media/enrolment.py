@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply
+from proxy.core.paths import NO_PORTRAITS
 from proxy.providers.lore import Enrolment, JsonObject, Likeness, Lore
 from proxy.replies import json_reply, told_of_payment
 from proxy.store.portraits import PROCESSING, SETTLED, Portrait
@@ -13,6 +14,9 @@ from proxy.visit import Visit
 NAME_CHARS_MAX: Final = 64
 """BlockRun's limit, for all."""
 COME_BACK_S: Final = 5
+
+_NO_NAME: Final = frozenset("/\\%?#")
+"""What no segment of a path has, or not under all servers alike: it could not be asked for."""
 
 _FIELDS: Final = ("name", "image_url", "group_id", "model")
 """`model` is taken because it may say which provider is meant."""
@@ -46,15 +50,30 @@ def read_enrolment(fields: JsonObject, *, strict: bool) -> Enrolment | Refusal:
 
 def name_refusal(name: object) -> Refusal | None:
     """Why a portrait, or the person who is to be one, cannot be called so; None if it can."""
-    if is_text(name) and len(str(name)) <= NAME_CHARS_MAX:
+    if is_text(name) and len(str(name)) <= NAME_CHARS_MAX and _is_segment(str(name)):
         return None
-    message = f"name is what the portrait is to be called: 1 to {NAME_CHARS_MAX} characters"
+    message = (
+        f"name is what the portrait is to be called: 1 to {NAME_CHARS_MAX} printable characters,"
+        f" without / \\ % ? #, and no . or .., nor one of {', '.join(NO_PORTRAITS)}"
+    )
     return Refusal("bad_request", message)
+
+
+def is_unfit(name: object) -> bool:
+    """Whether a provider may take a name that the book cannot have: it would be nobody's."""
+    is_short = isinstance(name, str) and bool(name.strip()) and len(name) <= NAME_CHARS_MAX
+    return is_short and name_refusal(name) is not None
 
 
 def is_text(value: object) -> bool:
     """Whether something can be written down and shown: lone surrogates and controls cannot."""
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
+def _is_segment(name: str) -> bool:
+    """Whether a name can be asked for by a path; servers trim what is behind dots."""
+    is_dots = name.partition(";")[0].strip() in (".", "..")
+    return _NO_NAME.isdisjoint(name) and not is_dots and name.lower() not in NO_PORTRAITS
 
 
 def enrolled(portrait: Portrait, response: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -92,12 +111,27 @@ def enrolment_reply(
 
 def enrolled_before(visit: Visit, standing: Portrait) -> Reply:
     """The answer under a key that enrolled it; any other request finds the name taken."""
+    refusal = name_taken(visit, standing)
+    if refusal is not None:
+        raise Refused(refusal)
+    return enrolment_reply(standing, None)
+
+
+def name_taken(visit: Visit, standing: Portrait) -> Refusal | None:
+    """Why a name that somebody has cannot be had; None for the request that enrolled it."""
     mine = visit.idempotency_key is not None and standing.request == visit.fingerprint
     if mine and standing.id:
-        return enrolment_reply(standing, None)
+        return None
+    return taken(str(visit.fields.get("name")), standing)
+
+
+def taken(name: str, standing: Portrait) -> Refusal:
+    """Whose a name is."""
     what = f"it is {standing.id} at" if standing.id else "it is being enrolled at"
-    message = f"the name {standing.name!a} is taken: {what} {standing.provider}; nothing was paid"
-    raise Refused(Refusal("portrait_name_taken", message))
+    if standing.id == name:
+        what = "it is the id of a portrait at"
+    message = f"the name {name!a} is taken: {what} {standing.provider}; nothing was paid"
+    return Refusal("portrait_name_taken", message)
 
 
 def portrait_of(visit: Visit, wanted: Enrolment, found: Likeness, answer: JsonObject) -> Portrait:

@@ -11,8 +11,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from aiohttp import BodyPartReader, MultipartReader
+from aiohttp import (
+    BadContentDispositionHeader,
+    BadContentDispositionParam,
+    BodyPartReader,
+    MultipartReader,
+)
 from aiohttp.base_protocol import BaseProtocol
+from aiohttp.helpers import parse_mimetype
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 
@@ -24,9 +30,13 @@ from proxy.core.openai_requests import form_fields, unsupported_upload
 BODY_BYTES_MAX: Final = 1_048_576
 """A prompt and some URLs are a few kilobytes."""
 FIELDS_MAX: Final = 1000
+HEADERS_MAX: Final = 16
+"""Of one part: two or three say all there is to say of a text."""
 _MULTIPART: Final = "multipart/form-data"
 _URLENCODED: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
+_ODD_HEADS: Final = (BadContentDispositionHeader, BadContentDispositionParam)
+"""What aiohttp warns of, in the client's own words: a head that it cannot make sense of."""
 _AS_IT_IS: Final = ("", "7bit", "8bit", "binary", "identity")
 
 
@@ -88,10 +98,25 @@ async def _multipart(body: bytes, content_type: str, *, is_whole: bool) -> list[
 
     Of one that is too large only its beginning is here: it may say that it holds a file.
     """
+    # Line by line, past lines that nobody needs, a large body would keep everybody waiting.
+    body = body.lstrip(b"\r\n")
+    if not _begins(body, content_type):
+        raise _broken() if is_whole else _too_large()
     try:
-        return await _parts(body, content_type)
-    except (ValueError, HttpProcessingError, Warning):
+        # The whole form is there, so nobody else runs meanwhile, under this rule for warnings.
+        with warnings.catch_warnings():
+            for category in _ODD_HEADS:
+                warnings.simplefilter("error", category)
+            return await _parts(body, content_type)
+    except (ValueError, RuntimeError, HttpProcessingError, *_ODD_HEADS):
         raise (_broken() if is_whole else _too_large()) from None
+
+
+def _begins(body: bytes, content_type: str) -> bool:
+    """Whether a form begins here: its first line is the boundary, or the one that ends it."""
+    boundary = parse_mimetype(content_type).parameters.get("boundary", "").encode()
+    first = body.partition(b"\n")[0].rstrip()
+    return first in (b"--" + boundary, b"--" + boundary + b"--")
 
 
 async def _parts(body: bytes, content_type: str) -> list[tuple[str, str]]:
@@ -99,7 +124,7 @@ async def _parts(body: bytes, content_type: str) -> list[tuple[str, str]]:
     stream = StreamReader(BaseProtocol(loop), BODY_BYTES_MAX, loop=loop)
     stream.feed_data(body)
     stream.feed_eof()
-    reader = MultipartReader({"Content-Type": content_type}, stream)
+    reader = MultipartReader({"Content-Type": content_type}, stream, max_headers=HEADERS_MAX)
     pairs: list[tuple[str, str]] = []
     while (part := await reader.next()) is not None:
         if not isinstance(part, BodyPartReader) or len(pairs) == FIELDS_MAX:
@@ -111,9 +136,7 @@ async def _parts(body: bytes, content_type: str) -> list[tuple[str, str]]:
 
 def _name(part: BodyPartReader) -> str:
     """The name of a field; `Refused` for that of a file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # aiohttp warns of a head that it cannot make sense of
-        name, filename = part.name, part.filename
+    name, filename = part.name, part.filename
     if name is None:
         raise ValueError("a part without a name")
     if filename is not None:

@@ -1,7 +1,8 @@
 """OpenAI's shape for videos, as an adapter at the top of the exchange.
 
     serve: is it one of these calls, and is it ours to answer?
-    create, show: write the common request, have it served, say its answer in OpenAI's words
+    create, show: write the common request, have it served, say its answer in OpenAI's words;
+      HEAD asks nobody, and is answered from the ledger
     content: ask after the job first, then hand over its clip
     list: the ledger's jobs
 
@@ -15,10 +16,11 @@ OpenAI's client repeats by itself what fails. Where a repeat cannot be told from
 because a key pays and no authorization can be shown again, it is told not to.
 
 A route to a service of the config's own (`kind: http`) is left alone: its `/v1/videos` is its own.
+So is one that is not the common path's too, for the caps and the provider are those of the route.
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
@@ -26,8 +28,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from proxy.core.config import AUTO, Config
 from proxy.core.errors import NO_ANSWER, Refusal, Refused
-from proxy.core.http import Headers, Reply, Request, without
+from proxy.core.http import OF_A_BODY, Headers, Reply, Request, get, without
 from proxy.core.links import ANSWER_BYTES_MAX
 from proxy.core.openai_answers import clip_link, is_status, listed, remembered, video
 from proxy.core.openai_requests import (
@@ -39,6 +42,7 @@ from proxy.core.openai_requests import (
     read_page,
 )
 from proxy.core.paths import JOBS
+from proxy.core.routing import Decision, Signs, decide, find_route, fixed
 from proxy.core.videos import segment
 from proxy.media.forms import read_fields
 from proxy.replies import broken, json_answer, json_reply, plain_body
@@ -52,25 +56,13 @@ Serve = Callable[[Request], Awaitable[Reply]]
 ServeClip = Callable[[Request, str, str, str], Awaitable[Reply]]
 """Hands over a clip: the request, the provider, the job, the link to it there."""
 
+_FAULT: Final = 500
 _ACCEPTED: Final = 202
 """Who answers so works on it, in whatever words."""
 _TOLD: Final = (200, _ACCEPTED)
 """The statuses with which a common answer tells of a job."""
 _RUNNING: Final = ("queued", "in_progress")
-_OF_THE_BODY: Final = frozenset(
-    {
-        b"content-type",
-        b"content-length",
-        b"content-encoding",
-        b"content-language",
-        b"content-md5",
-        b"content-digest",
-        b"repr-digest",
-        b"digest",
-        b"transfer-encoding",
-        b"expect",
-    }
-)
+_OF_THE_BODY: Final = OF_A_BODY | {b"transfer-encoding", b"expect"}
 _OF_THE_ANSWER: Final = frozenset(
     {
         b"accept",
@@ -95,6 +87,7 @@ _RECEIPTS: Final = (
 _POLL_AFTER: Final = b"openai-poll-after-ms"
 """OpenAI's client polls every second unless this says otherwise, and each poll is a provider's."""
 
+_ABOUT_REPEATS: Final = frozenset({b"x-should-retry"})
 _NO_REPEAT: Final[Headers] = ((b"X-Should-Retry", b"false"),)
 """Read by OpenAI's clients, which else repeat every 5xx, twice."""
 
@@ -154,20 +147,22 @@ class OpenAIVideos:
         body = json.dumps(asked.fields, sort_keys=True).encode()
         told = await self._ask(self._common(request, "POST", JOBS, body), asked)
         job = told.fields.get("id")
+        if told.reply.status >= _FAULT and not self._is_paid(told.provider):
+            headers = (*without(told.reply.headers, _ABOUT_REPEATS), *_NO_REPEAT)
+            return replace(told.reply, headers=headers)
         if not isinstance(job, str) or not job:
             return told.reply
         return await self._said(told, job, asked)
 
     async def _show(self, request: Request, call: Call) -> Reply:
-        told = await self._ask(self._poll(request, call))
-        return await self._said(told, call.job)
+        return await self._said(await self._known_of(request, call), call.job)
 
     async def _content(self, request: Request, call: Call) -> Reply:
         variant = dict(parse_qsl(request.query or "")).get("variant", "video")
         if variant != "video":
             message = "variant: the video itself is all that there is of one"
             raise Refused(Refusal("field_not_supported", message))
-        told = await self._ask(replace(self._poll(request, call), query=None))
+        told = await self._known_of(replace(request, query=None), call)
         if video(call.job, told.fields) is None:
             return told.reply
         link = clip_link(told.fields)
@@ -221,21 +216,37 @@ class OpenAIVideos:
         spool = Spool.of(self._spool_dir, body)
         return replace(request, method=method, path=path, headers=headers, body=spool)
 
-    def _poll(self, request: Request, call: Call) -> Request:
-        return self._common(request, "GET", f"{JOBS}/{segment(call.job)}", b"")
+    async def _known_of(self, request: Request, call: Call) -> Told:
+        """What is known of a job. HEAD never pays, and asking may: it hears what is remembered."""
+        common = self._common(request, "GET", f"{JOBS}/{segment(call.job)}", b"")
+        if request.method != "HEAD":
+            return await self._ask(common)
+        known = await self._ledger.recall("job", call.job)
+        owner = _owner(
+            self._snapshot().config, common, {call.job: tuple(j.provider for j in known)}
+        )
+        if isinstance(owner, Refusal):
+            raise Refused(owner)
+        job = next((each for each in known if each.provider == owner.provider), None)
+        if job is None:
+            message = f"no job {call.job!a} is known here, and HEAD asks nobody: GET does"
+            raise Refused(Refusal("job_unknown", message))
+        fields = remembered(job.state, json_answer(job.answer or b""))
+        story: dict[str, object] = {"provider": job.provider, "job": job.id}
+        return Told(Reply(200, "", (), b"", story), dict(fields))
 
     async def _ask(self, common: Request, asked: Asked | None = None) -> Told:
         """Have a common request served, and read an answer that may tell of a job."""
         try:
             reply = await self._serve(common)
+            body = await _read(reply) if reply.status in _TOLD else None
         except Refused as refused:
             if asked is not None:
                 refused.refusal = asked.explained(refused.refusal)
                 refused.headers = self._advice(refused)
             raise
-        if reply.status not in _TOLD:
+        if body is None:
             return Told(reply, {})
-        body = await _read(reply)
         if not isinstance(body, bytes):
             return Told(replace(reply, body=body), {})
         fields = json_answer(plain_body(reply.headers, body) or b"")
@@ -249,9 +260,13 @@ class OpenAIVideos:
         What got no answer may have reached its provider: a payment that is in doubt is shown again,
         but a call that a key pays for would be made again.
         """
-        provider = self._snapshot().config.providers.get(str(refused.story.get("provider")))
-        is_paid = provider is not None and provider.pay is not None
+        is_paid = self._is_paid(str(refused.story.get("provider")))
         return () if is_paid or refused.refusal.code not in NO_ANSWER else _NO_REPEAT
+
+    def _is_paid(self, name: str) -> bool:
+        """Whether a provider is paid by x402, so that a repeat can show what is in doubt."""
+        provider = self._snapshot().config.providers.get(name)
+        return provider is not None and provider.pay is not None
 
     async def _said(self, told: Told, job: str, asked: Asked | None = None) -> Reply:
         """A common answer in OpenAI's words; one that tells of no job as it is."""
@@ -298,6 +313,20 @@ def _no_clip(told: Told) -> Refusal:
     return Refusal("clip_unknown", "the provider says completed and names no clip")
 
 
+def _owner(
+    config: Config, common: Request, owners: Mapping[str, tuple[str, ...]]
+) -> Decision | Refusal:
+    """Whose job a common request asks after."""
+    header = get(common.headers, b"farebox-provider")
+    named = None if header is None else header.decode("latin-1").strip()
+    route = find_route(config, common.path)
+    if isinstance(route, Refusal):
+        return route
+    if route.provider != AUTO:
+        return fixed(route, named, config)
+    return decide(Signs(common.path, named, owners=owners), config)
+
+
 async def _read(reply: Reply) -> bytes | AsyncIterator[bytes]:
     """All of a reply's body; one that is too long to be a job's is given back as it was."""
     source = reply.body
@@ -312,9 +341,18 @@ async def _read(reply: Reply) -> bytes | AsyncIterator[bytes]:
     except BaseException as problem:
         await rest.aclose()
         if isinstance(problem, BrokenError):
-            raise broken(str(reply.story.get("provider", "")), problem) from problem
+            raise _broken_off(reply, problem) from problem
         raise
     return bytes(rest.begun)
+
+
+def _broken_off(reply: Reply, problem: BrokenError) -> Refused:
+    """A streamed answer ended too early, of a call that may have been paid."""
+    payment = reply.story.get("payment")
+    named = payment if isinstance(payment, str) else None
+    refused = broken(str(reply.story.get("provider", "")), problem, named)
+    refused.story = reply.story
+    return refused
 
 
 class _Rest(AsyncIterator[bytes]):

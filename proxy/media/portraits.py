@@ -13,24 +13,29 @@ import re
 from contextlib import suppress
 from functools import partial
 from typing import Final
-from urllib.parse import unquote
 
 import structlog
 
 from proxy.core.config import AUTO
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Reply, get
-from proxy.core.paths import ENROL, NO_PORTRAITS, PORTRAITS
+from proxy.core.paths import ENROL, PORTRAITS
 from proxy.delivery import Delivered
-from proxy.media.enrolment import enrolled_before, enrolment_reply, portrait_of, read_enrolment
-from proxy.media.native import native_enrolment
+from proxy.media.enrolment import (
+    enrolled_before,
+    enrolment_reply,
+    name_taken,
+    portrait_of,
+    read_enrolment,
+)
+from proxy.media.native import native_enrolment, native_removal
 from proxy.media.performing import Perform
 from proxy.media.wallet_lists import WalletLists
 from proxy.media.watching import Pace, Seen, Watch
 from proxy.providers.lore import Enrolment, NativeCall
 from proxy.replies import json_reply
 from proxy.store import Ledger, LedgerUnavailableError, portraits
-from proxy.store.names import unknown
+from proxy.store.names import asked_for, portrait_word
 from proxy.store.portraits import PROCESSING, UNKNOWN, Portrait
 from proxy.visit import Visit
 from proxy.waiting import WAIT_S, preference
@@ -69,6 +74,12 @@ class Portraits:
         if isinstance(call, Refusal):
             raise Refused(call)
         return call
+
+    async def in_the_way(self, visit: Visit) -> Refusal | None:
+        """Whoever has the name that an enrolment wants, for a dry run of it."""
+        name = str(visit.fields.get("name"))
+        standing = await self._ledger.ask(partial(portraits.holder, name=name))
+        return None if standing is None else name_taken(visit, standing)
 
     async def enrol(self, visit: Visit, call: NativeCall) -> Delivered:
         """Enrol a portrait under its name; what was begun is to be done to its end."""
@@ -117,7 +128,8 @@ class Portraits:
         prefer = preference(visit.request)
         if reply.status != _ACCEPTED or prefer.respond_async or not visit.lore.translates:
             return reply
-        known = await self._known(str(visit.fields.get("name")))
+        name = str(visit.fields.get("name"))
+        known = await self._ledger.ask(partial(portraits.find, word=name))
         mine = next((each for each in known if each.request == visit.fingerprint), None)
         if mine is None:
             return reply
@@ -138,7 +150,7 @@ class Portraits:
             return await self._lists.show(visit, listing[1])
         if method == "GET" and path == PORTRAITS:
             return json_reply(200, {"object": "list"} | await self._ledger.read(portraits.listed))
-        word = _word(path)
+        word = portrait_word(path)
         if word is None or method not in ("GET", "DELETE"):
             return None
         portrait = await self._asked_for(visit, word)
@@ -162,12 +174,9 @@ class Portraits:
         if aimed is None:
             message = f"{portrait.id} is {portrait.provider}'s, which is not configured"
             raise Refused(Refusal("no_route", message))
-        if not portrait.id:
-            raise Refused(Refusal("portrait_unknown", "it is being enrolled, and has no id yet"))
-        call = aimed.lore.portrait_removal(portrait.id)
-        if call is None:
-            message = f"{portrait.provider} documents no call that deletes a portrait"
-            raise Refused(Refusal("method_not_allowed", message))
+        call = native_removal(portrait, aimed.config)
+        if isinstance(call, Refusal):
+            raise Refused(call)
         done = await self._perform(aimed, call)
         if done.status not in _SUCCESS and done.status != _GONE:
             return done.reply
@@ -179,27 +188,9 @@ class Portraits:
 
     async def _asked_for(self, visit: Visit, word: str) -> Portrait:
         """The portrait that a path names; `Refused` if there is none, or it is another's."""
-        found = await self._known(word)
-        if found and get(visit.request.headers, b"farebox-provider") is not None:
-            mine = tuple(each for each in found if each.provider == visit.provider)
-            if not mine:
-                owner = f"portrait {word!a} is {found[0].provider}'s"
-                message = f"{owner}, but Farebox-Provider says {visit.provider}"
-                raise Refused(Refusal("route_conflict", message))
-            found = mine
-        if not found:
-            raise Refused(unknown(word))
-        return found[0]
-
-    async def _known(self, word: str) -> tuple[Portrait, ...]:
-        if not word.isprintable():
-            return ()
-        return await self._ledger.ask(partial(portraits.find, word=word))
-
-
-def _word(path: str) -> str | None:
-    """The id or name that a path asks for, if it asks for one."""
-    rest = path.removeprefix(f"{PORTRAITS}/")
-    if rest in (path, "") or "/" in rest or rest in NO_PORTRAITS:
-        return None
-    return unquote(rest)
+        is_said = get(visit.request.headers, b"farebox-provider") is not None
+        named = partial(asked_for, word=word, provider=visit.provider if is_said else None)
+        found = await self._ledger.ask(named)
+        if isinstance(found, Refusal):
+            raise Refused(found)
+        return found

@@ -26,8 +26,9 @@ import structlog
 from proxy.core.config import AUTO
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Reply, get
-from proxy.core.paths import CALLBACKS, SESSIONS
+from proxy.core.paths import SESSIONS
 from proxy.delivery import Delivered
+from proxy.media.native import native_session, waits_here
 from proxy.media.performing import Perform, Performed
 from proxy.media.verification import read_verification, session_reply
 from proxy.media.watching import Pace
@@ -35,6 +36,7 @@ from proxy.media.watching_people import Glance, News, PeopleWatch
 from proxy.providers.lore import NativeCall, Opened, Verification
 from proxy.replies import json_reply, told_of_payment
 from proxy.store import Ledger, LedgerUnavailableError, portraits, sessions
+from proxy.store.names import unknown_session
 from proxy.store.sessions import PENDING, VERIFIED, Session
 from proxy.visit import Visit
 
@@ -147,7 +149,8 @@ class Sessions:
                 await self._ledger.ask(partial(sessions.forget_group, session=standing))
             return Delivered(done.reply, done.purchase)
         new = _session(visit, wanted, opened, done, standing, before)
-        digest = state_digest(state) if _waits_here(visit, wanted) else None
+        is_here = waits_here(wanted, visit.config, visit.snapshot.config)
+        digest = state_digest(state) if is_here else None
         return await self._entered(visit, new, digest, done)
 
     async def _entered(
@@ -168,13 +171,7 @@ class Sessions:
 
     def _call(self, visit: Visit, wanted: Verification, state: str) -> NativeCall:
         """The provider's own call; where nobody else is to be called back, the daemon is."""
-        if _waits_here(visit, wanted):
-            public = visit.snapshot.config.public_url
-            wanted = replace(wanted, callback_url=f"{public}{CALLBACKS}{state}")
-        call = visit.lore.session_call(wanted)
-        if call is None:
-            message = f"{visit.provider} documents no verification of real people"
-            call = Refusal("method_not_allowed", message)
+        call = native_session(wanted, visit.provider, visit.snapshot.config, state)
         if isinstance(call, Refusal):
             raise Refused(call)
         return call
@@ -188,8 +185,7 @@ class Sessions:
         """The session that a path names; `Refused` if there is none, or it is another's."""
         session = await self._ledger.ask(partial(sessions.find, id_=id_))
         if session is None:
-            message = f"no session is called {id_!a}: GET {SESSIONS} lists them"
-            raise Refused(Refusal("portrait_unknown", message))
+            raise Refused(unknown_session(id_))
         named = get(visit.request.headers, b"farebox-provider") is not None
         if named and session.provider != visit.provider:
             owner = f"session {session.id} is {session.provider}'s"
@@ -222,12 +218,6 @@ def _read(visit: Visit) -> Verification:
 
 def _options(wanted: Verification) -> tuple[str, str]:
     return wanted.callback_url or "", wanted.lang or ""
-
-
-def _waits_here(visit: Visit, wanted: Verification) -> bool:
-    """Whether it is the daemon that the phone is to end at."""
-    public = visit.snapshot.config.public_url
-    return visit.lore.calls_back and wanted.callback_url is None and public is not None
 
 
 def _session(

@@ -17,11 +17,11 @@ _FOREIGN: Final = f"{ASSET}ta_"
 """How BlockRun's assets begin; no other provider knows them."""
 
 _KIND: Final = "(image|video|audio)"
-_MARK: Final = re.compile(rf"@+{_KIND} ?([1-9]\d?)(?!\w)", re.ASCII | re.IGNORECASE)
+_MARK: Final = re.compile(rf"(?<!@)@++{_KIND} ?([1-9]\d?)(?!\w)", re.ASCII | re.IGNORECASE)
 """`@Image1`, and `@image 1`."""
 
 _WORDS: Final = re.compile(
-    rf"@*\[{_KIND} ?([1-9]\d?)\](?=(\w)?)"
+    rf"(?<!@)@*+\[{_KIND} ?([1-9]\d?)\](?=(\w)?)"
     rf"|(?<![\w@-]){_KIND} ([1-9]\d?)(?!\w|[-.,:/]\d|%)"
     rf"|@{_KIND} ?([1-9]\d?)(?!\w)",
     re.ASCII | re.IGNORECASE,

@@ -5,6 +5,7 @@ has no row here, is to be fetched. So whatever dies, and whenever, nothing has t
 What is read here goes by an index or a few rows at a time, and what is written is one row or a few.
 """
 
+import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -57,15 +58,26 @@ class Kept:
     media_type: str
 
 
-def due(db: sqlite3.Connection, now: int, limit: int) -> tuple[Wanted, ...]:
-    """What is to be fetched now, oldest job first."""
+def due(
+    db: sqlite3.Connection, now: int, limit: int, busy: Collection[str] = ()
+) -> tuple[Wanted, ...]:
+    """What is to be fetched now but at the busy providers: what was tried least, oldest job first.
+
+    The next attempt at a clip may be due before others have had their first. An answer may be long:
+    those of all that is due are not sorted with it.
+    """
     rows = db.execute(
-        "SELECT m.provider, m.id, m.answer FROM memory m"
+        "WITH due (job, attempts, since) AS ("
+        "SELECT m.rowid, coalesce(c.attempts, 0), m.created_at FROM memory m"
         " LEFT JOIN clip c ON c.provider = m.provider AND c.job = m.id"
         " WHERE m.kind = 'job' AND m.created_at > ?1 AND m.state = 'completed'"
         " AND m.answer NOTNULL AND ((c.state IS NULL AND m.created_at > ?2)"
-        " OR (c.state = 'fetching' AND c.next_at <= ?3)) ORDER BY m.created_at, m.rowid LIMIT ?4",
-        (now - _FETCHABLE_S, now - WANTED_S, now, limit),
+        " OR (c.state = 'fetching' AND c.next_at <= ?3))"
+        " AND m.provider NOT IN (SELECT value FROM json_each(?4))"
+        " ORDER BY 2, 3, 1 LIMIT ?5)"
+        " SELECT provider, id, answer FROM due JOIN memory ON memory.rowid = job"
+        " ORDER BY attempts, since, job",
+        (now - _FETCHABLE_S, now - WANTED_S, now, json.dumps([*busy]), limit),
     )
     return tuple(Wanted(provider, job, named_link(answer)) for provider, job, answer in rows)
 

@@ -9,10 +9,11 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote
 
 from proxy.core.config import Config
 from proxy.core.errors import Refusal
-from proxy.core.paths import ENROL, JOBS, PORTRAITS, SESSIONS
+from proxy.core.paths import ENROL, JOBS, NO_PORTRAITS, PORTRAITS, SESSIONS
 from proxy.core.routing import Signs, body_signs, job_id
 from proxy.core.videos import with_usual_model
 from proxy.store import portraits, sessions
@@ -108,11 +109,37 @@ def usable(db: sqlite3.Connection, name: str) -> Portrait | Refusal:
     return portrait
 
 
+def portrait_word(path: str) -> str | None:
+    """The id or name that a path asks for, if it asks for a portrait."""
+    rest = path.removeprefix(f"{PORTRAITS}/")
+    if rest in (path, "") or "/" in rest or rest in NO_PORTRAITS:
+        return None
+    return unquote(rest)
+
+
+def asked_for(db: sqlite3.Connection, word: str, provider: str | None) -> Portrait | Refusal:
+    """The portrait that a path names by its id or name; one of `provider`, if that is named."""
+    found = portraits.find(db, word) if word.isprintable() else ()
+    if not found:
+        return unknown(word)
+    own = next((each for each in found if provider in (None, each.provider)), None)
+    if own is None:
+        owner = f"portrait {word!a} is {found[0].provider}'s"
+        message = f"{owner}, but Farebox-Provider says {provider}"
+        return Refusal("route_conflict", message)
+    return own
+
+
 def unknown(name: str) -> Refusal:
     """Nobody in the book is called so."""
     return Refusal(
         "portrait_unknown", f"no portrait is called {name!a}: GET {PORTRAITS} lists them"
     )
+
+
+def unknown_session(id_: str) -> Refusal:
+    """Nobody's verification has this id."""
+    return Refusal("portrait_unknown", f"no session is called {id_!a}: GET {SESSIONS} lists them")
 
 
 def _with_portrait(db: sqlite3.Connection, asked: Asked, config: Config) -> Named | Refusal:
@@ -148,8 +175,7 @@ def _with_person(db: sqlite3.Connection, asked: Asked, config: Config) -> Named 
         return Refusal("bad_request", message)
     person = sessions.find(db, id_)
     if person is None:
-        message = f"no session is called {id_!a}: GET {SESSIONS} lists them"
-        return Refusal("portrait_unknown", message)
+        return unknown_session(id_)
     if person.provider not in config.providers:
         message = f"session {person.id} is {person.provider}'s, which is not configured"
         return Refusal("no_route", message)

@@ -78,7 +78,14 @@ def reserve(db: sqlite3.Connection, provider: str, name: str, now: int) -> Portr
 
 
 def holder(db: sqlite3.Connection, name: str) -> Portrait | None:
-    """Whose a name is, if it is not to be had."""
+    """Whose a name is, if it is not to be had: it may be the id of another portrait too.
+
+    An id that is given out later may still be equal to a name, and goes before it. Providers make
+    their ids up at random, so only who named a portrait like one of them to come would meet that.
+    """
+    known = _identified(db, name)
+    if known:
+        return known[0]
     standing = _named(db, name)
     return None if standing is None or standing.status == FAILED else standing
 
@@ -116,11 +123,8 @@ def delete(db: sqlite3.Connection, portrait: Portrait, now: int) -> None:
 
 def find(db: sqlite3.Connection, word: str) -> tuple[Portrait, ...]:
     """What is known under an id, or else under a name; two providers may give out one id."""
-    found = [*_by_id(db, word), *_remembered(db, word)]
-    if found:
-        return tuple(found)
     named = _named(db, word)
-    return () if named is None else (named,)
+    return _identified(db, word) or (() if named is None else (named,))
 
 
 def listed(db: sqlite3.Connection, *, limit: int = LIST_MAX) -> dict[str, Any]:
@@ -171,6 +175,11 @@ def _upsert(db: sqlite3.Connection, portrait: Portrait, now: int) -> Portrait:
         (portrait.provider, portrait.id),
     ).fetchone()
     return _portrait(row)
+
+
+def _identified(db: sqlite3.Connection, id_: str) -> tuple[Portrait, ...]:
+    """What has this id, enrolled by its name or by a native call."""
+    return (*_by_id(db, id_), *_remembered(db, id_))
 
 
 def _by_id(db: sqlite3.Connection, id_: str) -> list[Portrait]:

@@ -60,7 +60,18 @@ def test_where_providers_call_back(house: House) -> None:
     """`public_url` has its effect where a provider calls back, and none elsewhere."""
     with house.config.open("a") as config:
         config.write("public_url: 'https://me.example'\n")
+        config.write(f"clients: [{{name: me, token_sha256: '{'0' * 64}'}}]\n")
     assert warned(house) == []
 
     house.edit("kind: pomex", "kind: sunra")
     assert warned(house) == ["public_url"]
+
+
+def test_tunnel_without_clients(house: House) -> None:
+    """A tunnel that nobody can tell from this machine must let one path through and no more."""
+    with house.config.open("a") as config:
+        config.write("public_url: 'https://me.example'\n")
+
+    assert warned(house) == ["public_url"]
+    (warning,) = [w for w in house.call("check").json()["warnings"] if w["path"] == "public_url"]
+    assert "/v1/portrait/callback/" in warning["message"]

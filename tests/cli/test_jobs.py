@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,6 +91,23 @@ def test_list_for_programs(books: House) -> None:
     assert (found[1]["state"], found[1]["result"]) == ("completed", {"a": 1})
 
 
+@pytest.mark.parametrize("words", [("jobs",), ("jobs", "--text"), ("payments", "export")])
+def test_output_that_cannot_be_written(books: House, words: tuple[str, ...]) -> None:
+    """A full disk behind stdout is one line and exit code 1."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command(*words, config=books.config),
+            cwd=ROOT,
+            env=clean_environment(books.directory),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=STOP_S,
+            check=False,
+        )
+
+    assert (done.returncode, done.stderr) == (1, b"Error: No space left on device\n")
+
+
 def test_watching_needs_a_daemon(books: House) -> None:
     """It is the daemon that asks the provider: without one it is exit code 1, and said."""
     said = books.call("jobs", "watch", "pd_1")
@@ -140,14 +158,41 @@ async def test_watch_a_job_that_fails(house: House) -> None:
     assert f"{job} failed: Generation failed upstream\n" in said.out
 
 
-async def test_job_that_nobody_knows(house: House) -> None:
-    """What the daemon refuses ends the watching with its reason."""
+@pytest.mark.parametrize("id_", ["vidjob_$(x)", "azure:nope"])
+async def test_job_that_nobody_knows(house: House, id_: str) -> None:
+    """What the daemon or the provider refuses ends the watching; nothing is promised of the job."""
     async with house.daemon():
-        said = await watch(house, "vidjob_$(x)")
+        said = await watch(house, id_)
 
     assert (said.code, said.out) == (1, "")
-    assert "job_unknown: " in said.err
-    assert "farebox jobs watch 'vidjob_$(x)'" in said.err
+    assert "claimable" not in said.err
+    assert said.err.startswith(
+        "Error: the provider answers 404: " if ":" in id_ else "Error: job_unknown: "
+    )
+
+
+async def test_job_whose_provider_is_named(house: House) -> None:
+    """An id that only its provider knows is asked for there; without the option that is said."""
+    async with house.daemon():
+        without = await watch(house, "vidjob_x")
+        with_it = await watch(house, "vidjob_x", "--provider", "blockrun")
+
+    assert without.err.endswith("(here: --provider)\n")
+    assert with_it.err.startswith("Error: the provider answers 404: ")
+
+
+async def test_job_whose_id_is_no_text(house: House) -> None:
+    """Bytes that are not UTF-8 name no job, and nothing falls over them."""
+    async with house.daemon():
+        said = await watch(house, "\udcff")
+
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("Error: bad_path: ")
+
+
+def test_command_that_is_printed_can_be_pasted() -> None:
+    """A job's id is quoted for the shell."""
+    assert jobs._claimable({"id": "a:$(x)"}).endswith(" farebox jobs watch 'a:$(x)'")
 
 
 async def test_clients_are_configured(house: House) -> None:

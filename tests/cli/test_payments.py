@@ -97,6 +97,17 @@ def test_show_one_that_is_not_there(books: House) -> None:
     assert "\x1b" not in said.err
 
 
+@pytest.mark.parametrize(
+    "words", [("show",), ("list", "--before"), ("resolve", "--void")], ids=lambda words: words[0]
+)
+def test_id_that_is_no_text(books: House, words: tuple[str, ...]) -> None:
+    """Bytes that are not UTF-8 are no id of anything, and nothing falls over them."""
+    said = books.run("payments", *words, "\udcff")
+
+    assert (said.code, said.out) == (2, "")
+    assert "is no text in UTF-8" in said.err
+
+
 def test_export_as_csv(books: House) -> None:
     """Every payment is one row under one header."""
     rows = list(csv.DictReader(io.StringIO(books.run("payments", "export", "--csv").out)))

@@ -12,9 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
+import click
 import pytest
 
 from proxy.app import running
+from proxy.cli import enrolling, verify
+from proxy.cli.common import Settings
+from proxy.cli.talk import Daemon
 from proxy.sandbox import Sandbox, SandboxOptions, sandbox
 from proxy.store import portraits
 from proxy.store.portraits import Portrait
@@ -82,12 +86,12 @@ async def town(house: House) -> AsyncIterator[Town]:
 
 
 @asynccontextmanager
-async def opened(house: House) -> AsyncIterator[Town]:
+async def opened(house: House, options: SandboxOptions = OPTIONS) -> AsyncIterator[Town]:
     """Open the town."""
     secret = house.directory / "api.key"
     secret.touch(mode=0o600)
     secret.write_text(API_KEY)
-    async with sandbox(OPTIONS) as site, aiohttp.ClientSession() as phone:
+    async with sandbox(options) as site, aiohttp.ClientSession() as phone:
         key = {"bearer": {"file": str(secret)}}
         document = {
             "listen": f"127.0.0.1:{house.port}",
@@ -169,6 +173,85 @@ async def test_names_and_caps_are_in_the_way(town: Town) -> None:
     assert "portrait_name_taken: " in taken.err
     assert "cap_call: " in small.err
     assert len(town.sandbox.facilitator.settled) == 1
+
+
+async def test_a_portrait_is_asked_after_by_its_id() -> None:
+    """What is enrolled is asked after by the id that was given out, as one segment of a path."""
+    lines: list[str] = []
+
+    async def script(got: Got, writer: asyncio.StreamWriter) -> None:
+        lines.append(got.line)
+        status = "processing" if len(lines) == 1 else "active"
+        body = {"asset_id": "a/1", "name": "sessions", "status": status}
+        head = ("202 Accepted", ("Retry-After", "1")) if len(lines) == 1 else ("200 OK",)
+        writer.write(response(*head, JSON, body=json.dumps(body).encode()))
+
+    def enrol(url: str) -> int:
+        wanted = {"name": "sessions", "image_url": IMAGE}
+        with click.Context(click.Command("enroll")), pytest.raises(click.exceptions.Exit) as end:
+            enrolling.enrol(Settings(None, json=True), Daemon(url, STOP_S), wanted, {})
+        return end.value.exit_code
+
+    async with Provider(script) as town:
+        code = await asyncio.to_thread(enrol, town.url)
+
+    assert code == 0
+    assert lines == [
+        "POST /v1/portrait/enroll HTTP/1.1",
+        "GET /v1/portrait/a%2F1 HTTP/1.1",
+    ]
+
+
+async def test_who_stops_waiting_for_a_portrait(house: House) -> None:
+    """Ctrl-C is exit code 130, and what is printed finds the portrait, whatever it is called."""
+    words = ("portrait", "enroll", "ra chel;", IMAGE, "--provider", "sunra", "--text")
+    async with opened(house, SandboxOptions(api_key=API_KEY, asset_s=3600)) as town:
+        process = await asyncio.create_subprocess_exec(
+            *command(*words, config=house.config),
+            cwd=ROOT,
+            env=clean_environment(house.directory) | {"PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(STOP_S):
+            while b"processing" not in await process.stdout.readline():
+                pass
+            process.send_signal(signal.SIGINT)
+            _, said = await process.communicate()
+        (row,) = (await town.run("list", "--json")).json()["portraits"]
+
+    assert process.returncode == 130
+    assert said.decode() == f"Stopped waiting; it goes on: farebox portrait show {row['id']}\n"
+
+
+async def test_a_name_that_is_no_text(town: Town) -> None:
+    """Bytes that are not UTF-8 name no portrait, and nothing falls over them."""
+    said = await town.run("show", "\udcff")
+
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("Error: bad_path: ")
+
+
+@pytest.mark.parametrize("provider", ["blockrun", "sunra"])
+@pytest.mark.parametrize("name", ["a/b", "..", "sessions"])
+async def test_a_name_that_no_path_could_hold(town: Town, name: str, provider: str) -> None:
+    """It is refused before anything is enrolled, with what a name may be."""
+    said = await town.run("enroll", name, IMAGE, "--provider", provider)
+
+    assert said.code == 1
+    assert "bad_request: name is what the portrait is to be called: 1 to 64 " in said.err
+    assert (await town.run("list", "--json")).json() == {"portraits": []}
+    assert town.sandbox.facilitator.settled == []
+
+
+def test_a_command_that_is_printed_can_be_pasted() -> None:
+    """A name with a space or a sign of the shell's is quoted in it."""
+    session = {"id": "ps_1", "name": "ra $(chel)", "group_id": "g"}
+
+    assert verify._goes_on(session).endswith(
+        " farebox portrait enroll 'ra $(chel)' IMAGE_URL --session ps_1"
+    )
 
 
 async def test_a_picture_that_fails(town: Town) -> None:

@@ -9,6 +9,8 @@ import pytest
 from proxy import __version__
 from proxy.app import running
 from proxy.core.ledger import Evidence
+from proxy.store import Memory
+from proxy.store.memory import remember
 from tests.cli.house import ADDRESS, DAY_S, Entry, House
 
 CLIENTS = f"clients: [{{name: me, token_sha256: '{'0' * 64}'}}]\n"
@@ -87,6 +89,25 @@ def test_alerts_come_first(house: House) -> None:
     assert lines[0].endswith("?[31mred")
     assert lines[1].startswith("ALERT payment_unknown since 20")
     assert "pay_1" in lines[1]
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_job_whose_payment_is_unknown(house: House, *, is_over: bool) -> None:
+    """To watch a job to its end is what helps; one that is over does not help any more."""
+    house.enter(Entry("pay_1", "0.25", Evidence.NO_RECEIPT))
+    answer = b"{}" if is_over else None
+    with house.opened() as db:
+        job = Memory("azure:a b", "job", "blockrun", payment="pay_1", answer=answer)
+        remember(db, [job], 1)
+
+    status = house.call("status", "--text").out
+    checks = house.call("doctor").json()["checks"]
+    (todo,) = (check["todo"] for check in checks if check["check"] == "payment_unknown")
+
+    advice = "farebox jobs watch 'azure:a b'"
+    assert (advice in status, todo.startswith(advice)) == (not is_over, not is_over)
+    assert "farebox payments resolve ID" in status
+    assert todo.endswith("farebox payments resolve ID")
 
 
 @pytest.mark.parametrize(("file", "part"), [(True, "file PAUSE"), (False, "config")])

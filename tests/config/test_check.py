@@ -262,14 +262,29 @@ def explained(write: Write, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Explain a call to three providers, over a ledger that knows a portrait and a person."""
     path = str(write(MINIMAL + THREE))
     rachel = Portrait("pomex", "asset-1", "rachel", "real", "group-1", "active")
+    gunther = Portrait("sunra", "cgt-1", "gunther", "virtual", None, "processing")
     ross = Session("ps_1", "pomex", "ross", "https://h5", 10)
+    janice = Session("ps_2", "blockrun", "janice", "https://h5", 10, group_id="tg 1")
+    jobs = [
+        Memory("pd_1", "job", "sunra", RELAY),
+        Memory("pd_2", "job", "sunra", RELAY, state="completed", answer=b"{}"),
+        Memory("azure:1", "job", "blockrun"),
+    ]
+    mona = Portrait("gone", "x-1", "mona", "virtual", None, "processing")
     with closing(connect(tmp_path / FILE_NAME)) as db:
         migrate(db)
         portraits.enter(db, rachel, 1)
+        portraits.enter(db, gunther, 1)
+        portraits.enter(db, mona, 1)
         sessions.enter(db, replace(ross, group_id="group-2"), None, 1)
+        sessions.enter(db, janice, None, 1)
+        remember(db, jobs, 1)
 
-    def ask(call: str, body: dict[str, Any], code: int = 0) -> dict[str, Any]:
-        words = ("--explain", "POST", call, "--body", str(write(json.dumps(body), "body.json")))
+    def ask(
+        call: str, body: dict[str, Any] | None, code: int = 0, *more: str, method: str = "POST"
+    ) -> dict[str, Any]:
+        given = () if body is None else ("--body", str(write(json.dumps(body), "body.json")))
+        words = ("--explain", method, call, *given, *more)
         result = CliRunner().invoke(main, ["check", "--config", path, *words])
         assert result.exit_code == code, result.output
         answer: dict[str, Any] = json.loads(result.stdout)
@@ -329,6 +344,15 @@ def test_explain_openai_shape(explained: Callable[..., dict[str, Any]]) -> None:
     assert bad["code"] in ("bad_request", "field_not_supported")
 
 
+@pytest.mark.parametrize("path", ["", "/a%3A1", "/a%3A1/content"])
+def test_explain_looking_without_asking(run: Run, write: Write, path: str) -> None:
+    """HEAD asks nobody and pays nobody: it is answered from the books."""
+    done = run("check", "--config", write(MINIMAL), "--explain", "HEAD", f"/v1/videos{path}")
+    said = json.loads(done.stdout)
+    assert "no provider is asked" in said["answered"]
+    assert "upstream" not in said
+
+
 def test_explain_openai_shape_in_words(run: Run, write: Write) -> None:
     """People see what it stands for before where that goes."""
     path = str(write(MINIMAL + THREE))
@@ -344,10 +368,164 @@ def test_explain_openai_shape_in_words(run: Run, write: Write) -> None:
 
 def test_explain_what_stays_as_it_is(explained: Callable[..., dict[str, Any]]) -> None:
     """BlockRun's own shape is written by nobody but the client."""
-    answer = explained("/v1/portrait/enroll", {"name": "x", "image_url": "https://x"})
+    answer = explained("/v1/portrait/enroll?a=b", {"name": "x", "image_url": "https://x"})
 
     assert answer["provider"] == "blockrun"
+    assert answer["upstream"].endswith("/v1/portrait/enroll?a=b")
     assert "written" not in answer
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/portrait", "/v1/portrait/sessions", "/v1/videos", "/v1/portrait/rachel",
+     "/v1/portrait/sessions/ps_1", "/v1/videos/generations/pd_2", "/v1/videos/pd_2/content"],
+)  # fmt: skip
+def test_explain_what_the_books_answer(explained: Callable[..., dict[str, Any]], path: str) -> None:
+    """Lists, and what has come to its end, stand in the ledger: nobody is asked or paid."""
+    answer = explained(path, None, method="GET")
+
+    assert answer["answered"].startswith("from the daemon's own books")
+    assert answer.keys().isdisjoint({"upstream", "payment", "price", "written"})
+    owners = {"rachel": "pomex", "ps_1": "pomex", "pd_2": "sunra"}
+    assert answer.get("provider") == next((owners[w] for w in owners if w in path), None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "provider", "upstream"),
+    [
+        ("GET", "/v1/portrait/gunther", "sunra", "https://s/v1/ark/assets/cgt-1"),
+        ("DELETE", "/v1/portrait/Gunther", "sunra", "https://s/v1/ark/assets/cgt-1"),
+        ("GET", "/v1/videos/generations/pd_1", "sunra", "https://s/v1/queue/requests/pd_1/status"),
+        ("GET", "/v1/videos/pd_1", "sunra", "https://s/v1/queue/requests/pd_1/status"),
+        ("GET", "/v1/portrait/sessions/ps_2", "blockrun",
+         "https://blockrun.ai/api/v1/realface/status?groupId=tg+1"),
+    ],
+)  # fmt: skip
+def test_explain_what_is_asked_for_the_books(
+    explained: Callable[..., dict[str, Any]], method: str, path: str, provider: str, upstream: str
+) -> None:
+    """What is not at its end is asked of its own provider, by that one's own call."""
+    answer = explained(path, None, method=method)
+
+    assert (answer["provider"], answer["upstream"]) == (provider, upstream)
+    assert answer["written"]["method"] == method
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "header", "code"),
+    [
+        ("GET", "/v1/portrait/nobody", "", "portrait_unknown"),
+        ("GET", "/v1/portrait/sessions/ps_9", "", "portrait_unknown"),
+        ("GET", "/v1/portrait/rachel", "Farebox-Provider: sunra", "route_conflict"),
+        ("DELETE", "/v1/portrait/mona", "", "no_route"),
+        ("DELETE", "/v1/portrait/rachel", "", "method_not_allowed"),
+    ],
+)
+def test_explain_what_the_books_refuse(
+    explained: Callable[..., dict[str, Any]], method: str, path: str, header: str, code: str
+) -> None:
+    """What is not known, and what its provider cannot do, is told as the daemon tells it."""
+    more = ("--header", header) if header else ()
+
+    assert explained(path, None, 1, *more, method=method)["code"] == code
+
+
+def test_explain_what_the_books_leave_alone(explained: Callable[..., dict[str, Any]]) -> None:
+    """Who is not configured any more is not asked; a job of BlockRun's is asked as it stands."""
+    gone = explained("/v1/portrait/x-1", None, method="GET")
+    job = explained("/v1/videos/generations/azure%3A1", None, method="GET")
+    other = explained("/v1/portrait/rachel", {"a": 1}, method="PATCH")
+
+    assert (gone["provider"], "upstream" in gone) == ("gone", False)
+    assert job["upstream"] == "https://blockrun.ai/api/v1/videos/generations/azure%3A1"
+    assert other["upstream"] == "https://blockrun.ai/api/v1/portrait/rachel"
+    assert "written" not in job | other
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/v1/portrait/sessions"), ("GET", "/v1/portrait/rachel")]
+)
+def test_explain_a_route_of_somebody_elses(write: Write, method: str, path: str) -> None:
+    """A route that gives these paths to another service keeps them for it."""
+    shop = f"  shop: {{{HTTP}}}\nroutes: [{{path: '/v1/*', provider: shop}}]\n"
+    body = ("--body", str(write('{"name": "tom"}', "body.json")))
+    words = ("check", "--config", str(write(MINIMAL + shop)), "--explain", method, path)
+    result = CliRunner().invoke(main, [*words, *body])
+
+    answer = json.loads(result.stdout)
+    assert (answer["upstream"], "written" in answer) == (f"https://x.example{path}", False)
+
+
+def test_explain_a_session(explained: Callable[..., dict[str, Any]]) -> None:
+    """A verification is its provider's own call, or what that cannot express."""
+    answer = explained("/v1/portrait/sessions", {"name": "tom"})
+    language = explained("/v1/portrait/sessions", {"name": "tom", "lang": "en"}, 1)
+    to_pomex = ("--header", "Farebox-Provider: pomex")
+    own = {"name": "tom", "callback_url": "https://own.example"}
+    pomex = explained("/v1/portrait/sessions", own, 0, *to_pomex)
+    nowhere = explained("/v1/portrait/sessions", {"name": "tom"}, 1, *to_pomex)
+    sunra = ("--header", "Farebox-Provider: sunra")
+    none = explained("/v1/portrait/sessions", {"name": "tom"}, 1, *sunra)
+
+    assert answer["upstream"] == "https://blockrun.ai/api/v1/realface/init"
+    assert answer["written"]["body"] == {"name": "tom"}
+    assert pomex["written"]["body"] == {"callback_url": "https://own.example"}
+    assert (language["code"], nowhere["code"]) == ("field_not_supported", "bad_request")
+    assert none["code"] == "method_not_allowed"
+
+
+def test_explain_a_session_that_ends_here(write: Write) -> None:
+    """Where a tunnel shows the daemon, the phone ends there; the secret is not made yet."""
+    path = str(write(MINIMAL + THREE + "public_url: https://me.example\n"))
+    body = ("--body", str(write('{"name": "tom"}', "body.json")))
+    words = ("--explain", "POST", "/v1/portrait/sessions", "--header", "Farebox-Provider: pomex")
+    result = CliRunner().invoke(main, ["check", "--config", path, *words, *body])
+
+    assert json.loads(result.stdout)["written"]["body"] == {
+        "callback_url": "https://me.example/v1/portrait/callback/…"
+    }
+
+
+def test_explain_a_name_that_is_taken(explained: Callable[..., dict[str, Any]]) -> None:
+    """An enrolment under a name that somebody has is refused, with who has it."""
+    body = {"name": "Rachel", "image_url": "https://x"}
+    answer = explained("/v1/portrait/enroll", body, 1)
+
+    assert (answer["code"], "asset-1 at pomex" in answer["message"]) == (
+        "portrait_name_taken",
+        True,
+    )
+
+
+def test_explain_the_usual_model(write: Write) -> None:
+    """Where the config's usual model is put into a call, what is sent is shown."""
+    usual = MINIMAL.replace('/api"}', '/api", default_video_model: azure/sora-2}')
+    body = ("--body", str(write('{"prompt": "x"}', "body.json")))
+    words = ("check", "--config", str(write(usual)), "--explain", "POST")
+    result = CliRunner().invoke(main, [*words, "/v1/videos/generations", *body])
+
+    assert json.loads(result.stdout)["written"] == {
+        "method": "POST",
+        "path": "/v1/videos/generations",
+        "body": {"prompt": "x", "model": "azure/sora-2"},
+    }
+
+
+def test_explain_on_a_terminal(write: Write, tmp_path: Path) -> None:
+    """What a provider called its asset cannot move a cursor, in words or as JSON."""
+    path = str(write(MINIMAL + THREE))
+    evil = "ast\x1b]0;PWN\x07\x9b31m\x7f\u202eé"
+    with closing(connect(tmp_path / FILE_NAME)) as db:
+        migrate(db)
+        portraits.enter(db, Portrait("pomex", evil, "rachel", status="active"), 1)
+    body = ("--body", str(write('{"portrait": "rachel", "prompt": "x"}', "body.json")))
+    for form in ("--text", "--json"):
+        words = ("check", form, "--config", path, "--explain", "POST", "/v1/videos/generations")
+        result = CliRunner().invoke(main, [*words, *body])
+        assert result.exit_code == 0
+        assert all(each.isprintable() for each in result.output.splitlines())
+        assert "é" in result.output
+    assert json.loads(result.output)["portrait"] == evil
 
 
 def test_explain_with_a_broken_ledger(write: Write) -> None:
@@ -397,3 +575,14 @@ def test_version_and_help_import_little(run: Run) -> None:
     assert result.returncode == 0
     for command in ("serve", "init", "check", "status", "payments", "wallet", "pause", "version"):
         assert f"\n  {command} " in result.stdout
+
+
+@pytest.mark.usefixtures("_private_example")
+def test_explain_a_body_that_cannot_be_read(run: Run, tmp_path: Path) -> None:
+    """What the daemon would not read is not explained as if it said nothing."""
+    body = tmp_path / "body.json"
+    body.write_text('{"model": "azure/sora-2", "model": "byteplus/seedance-2.0"}')
+    call = ("POST", "/v1/videos/generations", "--body", str(body))
+    result = run("check", "--config", str(EXAMPLE), "--explain", *call)
+    assert result.returncode == 2
+    assert "the body cannot be read, here or by the daemon" in result.stderr

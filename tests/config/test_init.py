@@ -167,6 +167,17 @@ def test_config_apart_from_the_key(run: Run, tmp_path: Path) -> None:
     assert wallet.key.file == str(keys / "wallet.key")
 
 
+def test_config_of_the_environment(run: Run, tmp_path: Path) -> None:
+    """$FAREBOX_CONFIG says where the config goes, as on every verb; `--dir` is nearer."""
+    config, other = tmp_path / "a" / "farebox.yaml", tmp_path / "b"
+    result = run("init", "--text", FAREBOX_CONFIG=str(config))
+    assert f"wrote {config}\nwrote {config.parent / 'wallet.key'}\n" in result.stdout
+    assert "             farebox serve\n" in result.stdout
+    assert not (tmp_path / "home").exists()
+    result = run("init", "--dir", str(other), "--text", FAREBOX_CONFIG=str(config))
+    assert f"farebox --config {other / 'config.yaml'} serve" in result.stdout
+
+
 def test_place_that_cannot_be(run: Run, tmp_path: Path) -> None:
     """A directory that cannot be made is a fault in one line."""
     (tmp_path / "file").write_text("")

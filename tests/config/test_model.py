@@ -60,6 +60,11 @@ REFUSED = {
     ),
     "a bad port": ("  x: {kind: http, base_url: 'https://x:99999'}", "providers.x.base_url", "URL"),
     "a path in public_url": ("public_url: https://me.example/x", "public_url", "without path"),
+    "a public host that may ask for everything": (
+        "allow_hosts: [box.example, me.EXAMPLE]\npublic_url: 'https://Me.example:8443'",
+        "allow_hosts[1]",
+        "take it out",
+    ),
     "a port in allow_hosts": ("allow_hosts: ['a.example:80']", "allow_hosts[0]", "without scheme"),
     "paying without a wallet": (f"  x: {{{HTTP}, pay: {{}}}}", "providers.x.pay", "needs a wallet"),
     "no payee": (

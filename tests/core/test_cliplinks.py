@@ -7,7 +7,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
-from proxy.core.cliplinks import Link, Unfit, judge, named_link, printable_link
+from proxy.core.cliplinks import (
+    LINK_CHARS_MAX,
+    Link,
+    Unfit,
+    judge,
+    named_link,
+    printable_link,
+)
 
 OWN = "https://api.maker.example:8443/v1"
 HERE = "http://127.0.0.1:99/api"
@@ -24,6 +31,9 @@ GOOD = {
     "/files/\u00e9 x.mp4": "https://api.maker.example:8443/files/%C3%A9%20x.mp4",
     "//clips.example/x": "https://clips.example/x",
     "x.mp4": "https://api.maker.example:8443/x.mp4",
+    f"https://{'a' * 63}.cdn.example/x": f"https://{'a' * 63}.cdn.example/x",
+    f"https://{'a.' * 121}cdn.example/x": f"https://{'a.' * 121}cdn.example/x",
+    f"https://clips.example/{'x' * 8000}": f"https://clips.example/{'x' * 8000}",
 }
 
 
@@ -58,6 +68,13 @@ BAD = {
     "https://clips.example\n.evil.example/": "no http(s) URL",
     "https://\uff43lips.example/": "no http(s) URL",
     "https://.cdn.example/": "no http(s) URL",
+    "https://a..cdn.example/": "no http(s) URL",
+    "https://a..cd/": "no http(s) URL",
+    "https://clips.example../": "no http(s) URL",
+    f"https://{'a' * 64}.cdn.example/": "no http(s) URL",
+    f"https://{'a.' * 122}cdn.example/": "no http(s) URL",
+    f"https://clips.example/{'x' * LINK_CHARS_MAX}": "longer than 8192 characters",
+    f"https://clips.example/{'é' * (LINK_CHARS_MAX // 5)}": "longer than 8192 characters",
     "https://clips.example:99999/": "no URL",
     "https://clips.example:x/": "no URL",
     "https://[clips.example/": "no URL",
@@ -113,11 +130,13 @@ def test_own_address_of_version_6() -> None:
 )
 @example("https://clips.example\\@evil.example")
 @example("https://a.cdn.example:/x")
+@example("https://a..cdn.example/x")
 def test_whatever_is_named(url: str) -> None:
     """What is sent goes where it was judged to go, by the reading of the client that sends it."""
     found = judge(url, OWN, HOSTS)
     if isinstance(found, Link):
         sent = URL(found.url, encoded=True)
+        assert found.host.encode("idna").decode() == found.host
         allowed = (*HOSTS[:1], "api.maker.example")
         assert sent.scheme == "https"
         assert sent.host == found.host

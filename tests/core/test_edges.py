@@ -132,7 +132,8 @@ def test_length_that_is_none_says_so() -> None:
     """The refusal says what is wrong with the call."""
     assert table_price(RULES, "/v1/x", "dear-1", {"seconds": "soon"}) == Refusal(
         "price_unknown",
-        "the call is priced by the second, and how many it wants is not a whole number",
+        "the call is priced by the second: its length must be a whole number of seconds from 1"
+        " to 3600 (-1, which leaves it to the model, has no price)",
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.core.errors import STATUS, Refusal, Refused
+from proxy.core.errors import MESSAGE_CHARS_MAX, STATUS, Refusal, Refused
 
 TABLE = {
     400: "bad_request bad_path route_conflict provider_unknown field_not_supported",
@@ -52,6 +52,14 @@ def test_code_that_is_none() -> None:
     """A code that is not in the table cannot be made."""
     with pytest.raises(ValueError, match="'cap_year'"):
         Refusal("cap_year", "why")
+
+
+@pytest.mark.parametrize("length", [MESSAGE_CHARS_MAX, MESSAGE_CHARS_MAX + 1, 10**6])
+def test_long_message(length: int) -> None:
+    """What repeats a client's very long word keeps its beginning and its end."""
+    said = Refusal("bad_request", "why " + "x" * (length - 8) + " how").message
+    assert len(said) <= MESSAGE_CHARS_MAX
+    assert (said.startswith("why x"), said.endswith("x how")) == (True, True)
 
 
 def test_refusal_on_its_way_up() -> None:

@@ -135,8 +135,9 @@ def test_sizes_that_have_no_word(size: str) -> None:
     ["", "720", "720X1280", "720x", "1e3x720", "\u0667\u0662\u0660x\u0667\u0662\u0660", 720, [1]],
 )
 def test_sizes_that_are_none(size: object) -> None:
-    """What is no size is a bad request."""
-    assert refused(create(size=size))[0] == "bad_request"
+    """What is no size is a bad request, that says how one is written."""
+    code, message = refused(create(size=size))
+    assert (code, "two to five digits each" in message) == ("bad_request", True)
 
 
 @pytest.mark.parametrize(("seconds", "number"), [("8", 8), (8, 8), ("08", 8), (99_999, 99_999)])
@@ -266,6 +267,8 @@ CALLS = [
     ("GET", "/v1/videos/azure%3Avidjob_1", Call("show", "azure:vidjob_1")),
     ("GET", "/v1/videos/x/content", Call("content", "x")),
     ("HEAD", "/v1/videos/x/content", Call("content", "x")),
+    ("HEAD", "/v1/videos/x", Call("show", "x")),
+    ("HEAD", "/v1/videos", Call("list")),
     ("POST", "/v1/videos/generations", None),
     ("GET", "/v1/videos/generations/x", None),
     ("GET", "/v1/videos/generations/content", None),
@@ -284,24 +287,31 @@ def test_calls(method: str, path: str, call: Call | None) -> None:
     assert read_call(method, path) == call
 
 
+READ = ("GET", "HEAD")
+
+
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "allow"),
     [
-        ("DELETE", "/v1/videos/x"),
-        ("HEAD", "/v1/videos/x"),
-        ("PUT", "/v1/videos"),
-        ("POST", "/v1/videos/x/content"),
-        ("POST", "/v1/videos/x/remix"),
-        ("POST", "/v1/videos/edits"),
-        ("POST", "/v1/videos/extensions"),
-        ("POST", "/v1/videos/characters"),
-        ("GET", "/v1/videos/characters/x"),
+        ("DELETE", "/v1/videos/x", READ),
+        ("OPTIONS", "/v1/videos/x", READ),
+        ("PUT", "/v1/videos", ("POST", *READ)),
+        ("OPTIONS", "/v1/videos/x/content", READ),
+        ("POST", "/v1/videos/x/content", READ),
+        ("POST", "/v1/videos/x/remix", ()),
+        ("POST", "/v1/videos/edits", READ),
+        ("POST", "/v1/videos/extensions", READ),
+        ("POST", "/v1/videos/characters", READ),
+        ("GET", "/v1/videos/characters/x", ()),
     ],
 )
-def test_calls_that_nobody_serves(method: str, path: str) -> None:
-    """What OpenAI has besides is refused, and the refusal says what is served."""
-    code, message = refused(read_call(method, path))
+def test_calls_that_nobody_serves(method: str, path: str, allow: tuple[str, ...]) -> None:
+    """What OpenAI has besides is refused; the refusal says what is served, there and at all."""
+    refusal = read_call(method, path)
+    code, message = refused(refusal)
     assert (code, "POST and GET /v1/videos" in message) == ("method_not_allowed", True)
+    assert isinstance(refusal, Refusal)
+    assert refusal.allow == allow
 
 
 @pytest.mark.parametrize(
@@ -441,12 +451,13 @@ def test_what_the_ledger_remembers(state: str, answer: dict[str, Any], status: s
     [
         ({"status": "completed", "data": [{"url": URL}]}, URL),
         ({"status": "completed", "data": [{"url": "file:///etc/passwd"}]}, None),
+        ({"status": "completed", "data": [{"url": f"{URL}?{'x' * 9000}"}]}, None),
         ({"status": "completed", "data": []}, None),
         ({"status": "in_progress", "data": [{"url": URL}]}, None),
     ],
 )
 def test_links(answer: dict[str, Any], link: str | None) -> None:
-    """Only a finished video has a clip, and only a web link leads to it."""
+    """Only a finished video has a clip, and only a web link of a sane length leads there."""
     assert clip_link(answer) == link
 
 

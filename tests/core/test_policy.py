@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from proxy.core.bodies import Unread
 from proxy.core.config import PriceRule
 from proxy.core.errors import Refusal
 from proxy.core.policy import (
@@ -11,6 +12,7 @@ from proxy.core.policy import (
     choose_terms,
     limits,
     pays,
+    price_fields,
     scopes,
     table_price,
 )
@@ -180,6 +182,7 @@ def rules(*prices: dict[str, Any]) -> tuple[PriceRule, ...]:
     return tuple(PriceRule.model_validate(price) for price in prices)
 
 
+UNREAD = Unread("it is written in milk")
 TABLE = rules(
     {"path": "/v1/free/*", "usd": "0.00"},
     {"model": "exact", "usd": "0.50"},
@@ -243,9 +246,70 @@ class TestTablePrice:
             assert isinstance(found, Refusal)
             assert found.code == "price_unknown"
 
+    def test_length_that_is_left_to_the_model(self) -> None:
+        """What is said of -1 is what a length must be, since it is a whole number."""
+        found = table_price(TABLE, "/v1/x", "fast-1", {"duration_seconds": -1})
+        assert isinstance(found, Refusal)
+        assert "whole number of seconds from 1 to 3600" in found.message
+        assert "-1, which leaves it to the model, has no price" in found.message
+
     def test_no_length_and_no_default(self) -> None:
         """A price by the second without any seconds is none."""
         assert isinstance(table_price(TABLE, "/v1/x", "slow-1", {}), Refusal)
+
+    @pytest.mark.parametrize(
+        ("path", "model", "usd"),
+        [
+            ("/v1/free/x", None, 0), ("/v1/free/x", "unknown", 0), ("/v1/x", "exact", 500_000),
+            ("/v1/x", "x-any", 10_000), ("/v1/x", None, None), ("/v1/x", "fast-1", None),
+            ("/v1/x", "slow-1", None), ("/v1/x", "unknown", None),
+        ],
+    )  # fmt: skip
+    def test_unread_body(self, path: str, model: str | None, usd: int | None) -> None:
+        """Only what is flat, and comes before all that might be meant, is a price."""
+        found = table_price(TABLE, path, model, UNREAD)
+        assert (found if usd is not None else None) == usd
+        if usd is None:
+            assert isinstance(found, Refusal)
+            assert found.code == "price_unknown"
+            assert (UNREAD.why in found.message) == (model != "unknown")
+
+    @pytest.mark.parametrize(
+        "prices",
+        [
+            (),
+            ({"path": "/v1/other", "usd": "0.10"},),
+            ({"path": "/v1/*", "usd_per_second": "0.10", "default_seconds": 5},),
+            ({"model": "*", "usd": "0.10"}, {"path": "/v1/*", "usd": "0.10"}),
+        ],
+    )
+    def test_unread_body_without_a_flat_price(self, prices: tuple[dict[str, Any], ...]) -> None:
+        """Where no flat price comes first, it is not free: it has none."""
+        found = table_price(rules(*prices), "/v1/x", None, UNREAD)
+        assert isinstance(found, Refusal)
+        assert (found.code, UNREAD.why in found.message) == ("price_unknown", True)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [{"Model": "m"}, {"model": "m", "MODEL": "n"}, {"duration": 4, "Duration": 9},
+         {"\u017fecond\u017f": 9}, {"duration_secondS": 9}, {"model": 5}, {"model": ["m"]}],
+    )  # fmt: skip
+    def test_fields_that_another_reads_otherwise(self, fields: dict[str, Any]) -> None:
+        """Some readers take a name in any case, and others only as it is written."""
+        assert isinstance(price_fields(fields), Unread)
+
+    @pytest.mark.parametrize(
+        "fields", [{}, {"model": None}, {"model": "M", "Prompt": "x"}, {"seconds": 4, "models": 1}]
+    )
+    def test_fields_that_all_read_alike(self, fields: dict[str, Any]) -> None:
+        """Names that set no price may be written in any case."""
+        assert price_fields(fields) is fields
+
+    def test_model_of_many_characters(self) -> None:
+        """A refusal repeats a word or two of it."""
+        found = table_price(TABLE, "/v1/x", "m" * 10**6, {})
+        assert isinstance(found, Refusal)
+        assert len(found.message) < 200
 
     def test_empty_table(self) -> None:
         """With an empty table nothing that names a model goes through."""

@@ -16,6 +16,7 @@ WHOLE = Whole(SIZE, b'"abc"', AT)
 ALL = Selection(200, 0, SIZE)
 NONE = Selection(416, SIZE, SIZE)
 SAME = Selection(304, 0, 0)
+OTHER = Selection(412, 0, 0)
 DATE = WHOLE.last_modified
 
 
@@ -90,17 +91,38 @@ CONDITIONS: dict[str, tuple[Headers, Selection]] = {
         ALL,
     ),
     "no number": (((b"If-Modified-Since", b"\xff" * 100),), ALL),
+    "if it is that one": (((b"If-Match", b'"abc"'),), ALL),
+    "if it is one of those": (((b"If-Match", b'"x"'), (b"if-match", b'"y", "abc"')), ALL),
+    "if it is any": (((b"If-Match", b"*"),), ALL),
+    "if it is another": (((b"If-Match", b'"x"'),), OTHER),
+    "if it is that one, weakly": (((b"If-Match", b'W/"abc"'),), OTHER),
+    "if it is nothing": (((b"If-Match", b""),), OTHER),
+    "if it is another, and it has it": (
+        ((b"If-None-Match", b'"abc"'), (b"If-Match", b'"x"')),
+        OTHER,
+    ),
+    "if it is that one, and it has it": (
+        ((b"If-None-Match", b'"abc"'), (b"If-Match", b'"abc"')),
+        SAME,
+    ),
+    "if it is as old": (((b"If-Unmodified-Since", DATE),), ALL),
+    "if it is older": (((b"If-Unmodified-Since", date(-1)),), OTHER),
+    "if it is from no date": (((b"If-Unmodified-Since", b"yesterday"),), ALL),
+    "if it is that one, and older": (
+        ((b"If-Match", b'"abc"'), (b"If-Unmodified-Since", date(-1))),
+        ALL,
+    ),
 }
 
 
 @pytest.mark.parametrize(("headers", "selection"), CONDITIONS.values(), ids=CONDITIONS)
 def test_condition(headers: Headers, selection: Selection) -> None:
-    """Who has the file already is told so; an ETag is heard before a date."""
+    """Who has the file already, or wants another, is told so; an ETag is heard before a date."""
     assert select("GET", headers, WHOLE) == selection
     assert select("HEAD", headers, WHOLE) == selection
     ranged = (*headers, (b"Range", b"bytes=5-6"))
     assert select("GET", ranged, WHOLE) == (
-        selection if selection == SAME else Selection(206, 5, 7)
+        selection if selection in (SAME, OTHER) else Selection(206, 5, 7)
     )
 
 
@@ -160,7 +182,16 @@ def test_every_range_is_what_a_list_would_give(
     method=st.sampled_from(["GET", "HEAD"]),
     headers=st.lists(
         st.tuples(
-            st.sampled_from([b"Range", b"If-Range", b"If-None-Match", b"If-Modified-Since"]),
+            st.sampled_from(
+                [
+                    b"Range",
+                    b"If-Range",
+                    b"If-Match",
+                    b"If-None-Match",
+                    b"If-Modified-Since",
+                    b"If-Unmodified-Since",
+                ]
+            ),
             st.one_of(
                 st.binary(max_size=40),
                 st.from_regex(rb"bytes=[0-9, -]{0,30}", fullmatch=True),
@@ -173,6 +204,6 @@ def test_every_range_is_what_a_list_would_give(
 def test_whatever_is_asked(size: int, method: str, headers: list[tuple[bytes, bytes]]) -> None:
     """There is an answer, and it never reaches beyond the file."""
     found = select(method, tuple(headers), Whole(size, b'"x"', AT))
-    assert found.status in {200, 206, 304, 416}
+    assert found.status in {200, 206, 304, 412, 416}
     assert 0 <= found.first <= found.end <= size
     assert (found.end > found.first) is (found.status in {200, 206})

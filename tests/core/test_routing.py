@@ -12,6 +12,7 @@ from proxy.core.errors import Refusal
 from proxy.core.routing import (
     Decision,
     Signs,
+    asked_job,
     body_signs,
     decide,
     find_route,
@@ -114,6 +115,17 @@ class TestPaths:
     def test_jobs(self, path: str, job: str | None) -> None:
         """A job's id stands in the path, percent-encoded."""
         assert job_id(path) == job
+
+    @pytest.mark.parametrize(
+        ("path", "job"),
+        [
+            (JOBS + "azure%3Ax", "azure:x"), (JOBS + "a/", "a"), (JOBS + "a/b", None),
+            (JOBS + "a/content", None), (JOBS + "a//b", None), (JOBS, None), (JOBS + "/a", None),
+        ],
+    )  # fmt: skip
+    def test_asking_after_jobs(self, path: str, job: str | None) -> None:
+        """What stands below a job is the provider's own affair."""
+        assert asked_job(path) == job
 
     @pytest.mark.parametrize(
         ("header", "verdict"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.strict_json import DEPTH_MAX, NotStrictJson, loads
+from proxy.core.strict_json import DEPTH_MAX, NoJson, NotStrictJson, loads
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(
@@ -78,6 +78,35 @@ def test_two_meanings_or_none(text: str) -> None:
     with pytest.raises(NotStrictJson) as caught:
         loads(text)
     assert "9999" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ['"\\ud83d"', '{"a": "\\ude00\\ud83d"}'])
+def test_halves_that_are_not_echoed(text: str) -> None:
+    """Who does not write it again may read half a character."""
+    assert loads(text, halves=True) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("data", "is_none"),
+    [
+        (b"", True), (b"{", True), (b"name=x", True), (b"{'a': 1}", True), (b'"a\nb"', True),
+        (b"{} {}", False), (b"1 x", False), (b"\xff", False), (b"NaN", False), (b"9" * 4301, False),
+        (b'{"a":1,"a":1}', False), (b"[" * 10_000, False), (b"[" * 17 + b"]" * 17, False),
+    ],
+)  # fmt: skip
+def test_no_json_to_anybody(data: bytes, *, is_none: bool) -> None:
+    """What no reader of JSON takes is told apart from what some of them may take."""
+    with pytest.raises(NotStrictJson) as caught:
+        loads(data)
+    assert isinstance(caught.value, NoJson) == is_none
+
+
+def test_another_depth() -> None:
+    """Who asks may say how deep is deep."""
+    text = json.dumps(nested(40, lists=True))
+    assert loads(text, depth_max=40) == json.loads(text)
+    with pytest.raises(NotStrictJson, match="deeper than 39"):
+        loads(text, depth_max=39)
 
 
 def test_numbers_near_the_edge() -> None:

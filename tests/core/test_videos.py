@@ -12,6 +12,7 @@ from proxy.core.errors import Refusal
 from proxy.core.paths import JOBS
 from proxy.core.videos import (
     LISTS,
+    PROMPT_CHARS_MAX,
     Reference,
     Status,
     VideoProgress,
@@ -122,6 +123,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({}, "bad_request", "prompt"),
     ({"prompt": ""}, "bad_request", "prompt"),
     ({"prompt": None}, "bad_request", "prompt"),
+    ({"prompt": "x" * (PROMPT_CHARS_MAX + 1)}, "bad_request", "prompt"),
     ({"model": 5}, "bad_request", "model"),
     ({"image_url": ["https://x"]}, "bad_request", "image_url"),
     ({"real_face_asset_id": "asset://"}, "bad_request", "real_face_asset_id"),

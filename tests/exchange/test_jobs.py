@@ -214,6 +214,23 @@ async def test_a_refused_poll_is_not_paid_anew_while_its_payment_lives(open_hous
         assert len(payment["authorizations"]) == 1
 
 
+async def test_what_stands_below_a_job(open_house: Open) -> None:
+    """It is the provider's own affair: asked as it was written, and without the job's payment."""
+    async with Provider(generates(CLIP)) as provider:
+        at = await open_house(**parts(provider.url))
+        assert (await submit(at, None))[0] == 200
+        for below in ("content", "anything/at/all"):
+            path = f"/v1/videos/generations/{JOB}/{below}"
+            async with at.client.get(at.url + path) as got:
+                assert got.status == 402
+            assert provider.got[-1].line == f"GET /api{path} HTTP/1.1"
+            assert provider.got[-1].payment is None
+        asked = len(provider.got)
+        async with at.client.get(f"{at.url}/v1/videos/generations/{JOB}/") as got:
+            assert (got.status, await got.json()) == (200, DONE)
+        assert len(provider.got) == asked
+
+
 async def test_an_unknown_job_is_not_asked_around_for(open_house: Open) -> None:
     """An id of a form that says nothing is a 404 of ours, and no provider hears of it."""
     async with Provider(generates(CLIP)) as provider:

@@ -1,12 +1,14 @@
 """An Idempotency-Key on what costs nothing here: a video or a portrait at a provider with a key."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from proxy import waiting
 from tests.exchange.conftest import house
 from tests.providers.test_native import IMAGE, Town, opened
 
@@ -61,6 +63,38 @@ async def test_another_submission_under_the_key(town: Town) -> None:
 
     assert (status, said["error"]["code"]) == (422, "idempotency_mismatch")
     assert sent(town) == 1
+
+
+async def test_the_usual_model_changes_meanwhile(town: Town) -> None:
+    """What the config puts into a video is not the client's: its words are the same request."""
+    bare = ("POST", "/v1/videos/generations", {"prompt": "a fare box"})
+    keyed = {"Idempotency_Key": "clip-1", "Prefer": "respond-async", "Farebox_Provider": "pomex"}
+    first = await town.call(*bare, **keyed)
+    providers = json.loads(town.house.config.read_text())["providers"]
+    providers["pomex"]["default_video_model"] = "byteplus/seedance-2.0"
+    await town.house.reconfigure(providers=providers)
+    again = await town.call(*bare, **keyed)
+
+    assert (first[0], again[0]) == (202, 202)
+    assert first[1]["id"] == again[1]["id"]
+    assert sent(town) == 1
+
+
+async def test_a_name_is_anothers_meanwhile(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A portrait enrolled anew under its name is in the client's own words the same one."""
+    monkeypatch.setattr(waiting, "PACE_S", 0.05)
+    enrol = ("POST", "/v1/portrait/enroll", RACHEL)
+    enrolled = await town.call(*enrol, Farebox_Provider="sunra")
+    video = {"model": "bytedance/seedance-2.0-fast-relay", "prompt": "x", "portrait": "rachel"}
+    keyed = {"Idempotency_Key": "clip-1", "Prefer": "respond-async"}
+    first = await town.call("POST", "/v1/videos/generations", video, **keyed)
+    await town.call("DELETE", "/v1/portrait/rachel")
+    anew = await town.call(*enrol, Farebox_Provider="sunra")
+    again = await town.call("POST", "/v1/videos/generations", video, **keyed)
+
+    assert enrolled[1]["asset_id"] != anew[1]["asset_id"]
+    assert (first[0], again[0]) == (202, 202)
+    assert first[1]["id"] == again[1]["id"]
 
 
 async def test_the_key_lasts_over_a_restart(town: Town) -> None:

@@ -111,6 +111,21 @@ async def test_a_provider_that_is_not_paid_any_more(tmp_path: Path) -> None:
         assert await authorizations(at) == ["unknown"]
 
 
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+@pytest.mark.parametrize("path", ["", "/content"])
+async def test_who_only_looks(tmp_path: Path, method: str, path: str) -> None:
+    """Nothing is signed for who asks for no answer, and the provider is not asked."""
+    async with outlived(tmp_path, Seller()) as (at, provider):
+        before = len(provider.got)
+        url = f"{at.url}/v1/videos/{JOB}{path}"
+        async with at.client.request(method, url, allow_redirects=False) as got:
+            status = 405 if method == "OPTIONS" else 409 if path else 200
+            assert (got.status, await got.read() if method == "HEAD" else b"") == (status, b"")
+            assert method == "HEAD" or got.headers["Allow"] == "GET, HEAD"
+        assert len(provider.got) == before
+        assert await authorizations(at) == ["unknown"]
+
+
 async def test_a_renewal_that_breaks_counts(tmp_path: Path) -> None:
     """It left, so it may be taken: both count, and the next poll shows the living one again."""
     seller = Seller(paid=b"")

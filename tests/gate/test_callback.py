@@ -87,6 +87,15 @@ async def test_refused_hosts_and_the_log(house: House) -> None:
         assert (await house.log.line(number))["path"] == TOLD
 
 
+async def test_path_made_to_be_searched(house: House) -> None:
+    """A path of many beginnings of a callback's, and one that turns into one, are told or not."""
+    many = "/" + "portrait/" * 7000
+    assert (await ask(house, f"GET {many}", "evil.example"))[0] == 421
+    assert (await house.log.line())["path"] == many
+    assert (await ask(house, f"GET {many}%43allback/{STATE}", "evil.example"))[0] == 400
+    assert (await house.log.line(1))["path"] == TOLD
+
+
 async def test_line_of_a_callback() -> None:
     """It says which session it was, and no provider's."""
     async with opened(callback=Phones()) as house:

@@ -223,6 +223,89 @@ def test_callback_is_open_to_the_world(target: str, method: str, host: bytes, co
 
 
 @pytest.mark.parametrize(
+    ("public", "host", "code"),
+    [
+        ("https://me.example", b"me.example:443", "ok"),
+        ("https://me.example:443", b"me.example", "ok"),
+        ("https://Me.example:8443", b"me.example:8443", "ok"),
+        ("http://localhost:80", b"localhost", "ok"),
+        ("https://me.example", b"me.example:80", "wrong_host"),
+        ("https://me.example", b"me.example:8443", "wrong_host"),
+        ("https://me.example:8443", b"me.example", "wrong_host"),
+        ("https://me.example:8443", b"me.example:443", "wrong_host"),
+    ],
+)
+def test_port_of_the_public_url(public: str, host: bytes, code: str) -> None:
+    """The usual one may be named or not: it is the same host."""
+    named = (b"Host", host)
+    assert judged(named, host=False, target=CALLBACK, public_url=public) == code
+
+
+THROUGH_A_TUNNEL = [
+    [(b"Host", b"me.example")],
+    [(b"Host", b"ME.example:443")],
+    [(b"Host", b"me.example:99")],
+    [(b"Host", b"me.example.")],
+    [(b"Host", b"localhost"), (b"X-Forwarded-Host", b"me.example")],
+    [(b"Host", b"localhost"), (b"x-forwarded-host", b"Me.Example.:443")],
+    [(b"Host", b"localhost"), (b"X-Forwarded-Host", b"me.example:")],
+    [(b"Host", b"localhost"), (b"X-Forwarded-Host", b"x, me.example , y")],
+    [(b"Host", b"localhost"), (b"X-Forwarded-Host", b"x"), (b"X-Forwarded-Host", b"me.example")],
+]
+
+
+@pytest.mark.parametrize("unix", [False, True])
+@pytest.mark.parametrize("headers", THROUGH_A_TUNNEL)
+def test_the_world_at_another_path(headers: list[tuple[bytes, bytes]], *, unix: bool) -> None:
+    """What names the public host gets the callback alone, whatever else the config says of it.
+
+    Nor is it told to let that host in.
+    """
+    found = config(public_url="https://me.example", allow_hosts=["me.example"])
+    for method, target in (
+        ("GET", "/-/status"),
+        ("GET", "/healthz"),
+        ("POST", CALLBACK),
+        ("HEAD", CALLBACK),
+        ("POST", "/v1/videos"),
+        ("GET", "/v1/portrait/callback"),
+    ):
+        verdict = check(Head(method, target, tuple(headers), unix=unix), found, PORTS)
+        assert isinstance(verdict, Refusal), (method, target)
+        assert verdict.code == "wrong_host"
+        assert "callback" in verdict.message
+        assert "allow_hosts" not in verdict.message
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"X-Forwarded-Host", b"box.example")],
+        [(b"X-Forwarded-Host", b"xme.example")],
+        [(b"X-Forwarded-Host", b"me.example.evil")],
+        [(b"X-Forwarded-Host", b"")],
+        [(b"X-Forwarded-Host", b"\xff")],
+        [(b"X-Forwarded-For", b"me.example")],
+    ],
+)
+def test_other_forwarders(headers: list[tuple[bytes, bytes]]) -> None:
+    """Whoever stands before the door for other hosts is none of the tunnel's."""
+    assert judged(*headers, public_url="https://me.example") == "ok"
+
+
+def test_callback_through_a_tunnel_that_renames_itself() -> None:
+    """The phone gets through, by whichever host the tunnel calls us."""
+    forwarded = (b"X-Forwarded-Host", b"me.example")
+    assert judged(forwarded, target=CALLBACK, public_url="https://me.example") == "ok"
+
+
+def test_public_url_on_this_machine() -> None:
+    """Where nothing of it is public, to try things out, it closes nothing."""
+    assert judged(public_url="http://localhost:9000") == "ok"
+    assert judged((b"X-Forwarded-Host", b"x")) == "ok"
+
+
+@pytest.mark.parametrize(
     ("value", "code"),
     [
         (b"websocket", "bad_request"),

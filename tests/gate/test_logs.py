@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ def restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
+    logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
@@ -134,10 +136,11 @@ def test_nesting_ends() -> None:
     assert logs.BLANK in json.dumps(line_of(loop=loop))
 
 
-def fail() -> None:
+def fail(said: str = f"bad key 0x{KEY}") -> None:
     """Fail with a secret in the message and another in a local variable."""
     local_canary = "canary" + "-of-a-local"
-    raise ValueError(f"bad key 0x{KEY}", len(local_canary))
+    if local_canary:
+        raise ValueError(said)
 
 
 @pytest.mark.parametrize("json_lines", [True, False])
@@ -198,6 +201,53 @@ def test_terminal_gets_lines_for_people() -> None:
     assert "/v1/x" in text
     with pytest.raises(json.JSONDecodeError):
         json.loads(text)
+
+
+ESCAPES = ["\x1b]0;PWN\x07", "\x9b31m", "\x7f", "\u202e", "\u200f", "\ud800", "\r", "\n", "\x00"]
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_what_a_terminal_would_obey(escape: str) -> None:
+    """It is written out, whoever brought it and wherever it stands; the line stays one line."""
+    stream = logged(json_lines=False)
+    canary = f"a{escape}z"
+    structlog.get_logger().info(canary, job=canary, deep=[{canary: canary}], **{canary: 1})
+    logging.getLogger(canary).warning(canary)
+    text = stream.getvalue()
+    assert text.count("\n") == 2
+    assert all(char.isprintable() for char in text.replace("\n", ""))
+    assert ascii(escape)[1:-1] in text
+
+
+def test_what_a_terminal_would_obey_in_a_traceback() -> None:
+    """Its lines stay lines, and what a stranger said in them is written out."""
+    stream = logged(json_lines=False)
+    try:
+        fail("a\x1b]0;PWN\x07\x9b\u202ez\n\tindented")
+    except ValueError as failure:
+        structlog.get_logger().exception("oops", exc_info=failure)
+    text = stream.getvalue()
+    assert "\n\tindented" in text
+    assert "a\\x1b]0;PWN\\x07\\x9b\\u202ez" in text
+    assert all(char.isprintable() or char in "\n\t" for char in text)
+
+
+def test_words_of_other_tongues() -> None:
+    """They are no escapes: people read their own names and prompts."""
+    stream = logged(json_lines=False)
+    structlog.get_logger().info("said", name="Zoë-李-🎬", path="/v1/x")
+    assert "Zoë-李-🎬" in stream.getvalue()
+
+
+def test_warnings_are_lines() -> None:
+    """What Python warns of is a line like any other, and redacted like any other."""
+    stream = logged()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(f"key {KEY}", RuntimeWarning, stacklevel=1)
+    line = json.loads(stream.getvalue())
+    assert (line["level"], line["logger"]) == ("warning", "py.warnings")
+    assert KEY not in stream.getvalue()
 
 
 def test_pipe_gets_json(capsys: pytest.CaptureFixture[str]) -> None:

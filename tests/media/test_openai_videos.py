@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 import threading
+import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from proxy.configfile import read_config
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, Request, get
 from proxy.core.links import ANSWER_BYTES_MAX
-from proxy.media.forms import BODY_BYTES_MAX, FIELDS_MAX, read_fields
+from proxy.media.forms import BODY_BYTES_MAX, FIELDS_MAX, HEADERS_MAX, read_fields
 from proxy.media.openai_videos import OpenAIVideos
 from proxy.store import Ledger, LedgerUnavailableError, Memory, memory
 from proxy.upstream import BrokenError
@@ -26,6 +27,7 @@ from proxy.visit import Snapshot
 from tests.exchange.conftest import write_config
 
 JSON: Headers = ((b"Content-Type", b"application/json"),)
+NO_REPEAT: Headers = ((b"X-Should-Retry", b"false"),)
 FORM = "multipart/form-data; boundary=b"
 GOOD = (
     b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\na w\xc3\xa9ve\r\n'
@@ -152,7 +154,13 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
 def bench(ledger: Ledger, tmp_path: Path) -> Bench:
     """The adapter on the default routes."""
     url = "http://127.0.0.1:1"
-    return Bench(ledger, tmp_path, providers={"blockrun": {"kind": "blockrun", "base_url": url}})
+    key = {"bearer": {"file": "provider.key"}}
+    providers = {
+        "blockrun": {"kind": "blockrun", "base_url": url, "pay": {}},
+        "pomex": {"kind": "pomex", "base_url": url, "auth": key},
+        "sunra": {"kind": "sunra", "base_url": url, "auth": key},
+    }
+    return Bench(ledger, tmp_path, providers=providers)
 
 
 async def test_a_hang_up_after_the_answer(bench: Bench) -> None:
@@ -308,6 +316,125 @@ async def test_a_stream_that_breaks(bench: Bench) -> None:
     assert isinstance(problem.value, ValueError)
 
 
+async def test_a_stream_that_breaks_after_paying(bench: Bench) -> None:
+    """The payment behind it is named, and counts as taken until it is known."""
+    bench.answer = told({})
+    bench.answer.body = Stream(b"{", BrokenError("reset"))
+    bench.answer.story["payment"] = "pay_1"
+    with pytest.raises(Refused) as problem:
+        await bench.create(prompt="a")
+    assert problem.value.refusal.code == "payment_outcome_unknown"
+    assert problem.value.refusal.payment == "pay_1"
+    assert problem.value.story == bench.answer.story
+    assert problem.value.headers == ()
+
+
+async def test_a_stream_that_breaks_at_a_keyed_provider(bench: Bench) -> None:
+    """A repeat of a submission would be another order; asking after the job again would not."""
+    for ask, headers in (
+        (bench.create(prompt="a"), NO_REPEAT),
+        (bench.ask("GET", "/v1/videos/x"), ()),
+    ):
+        bench.answer = told({})
+        bench.answer.story = {"provider": "pomex"}
+        bench.answer.body = Stream(b"{", BrokenError("reset"))
+        with pytest.raises(Refused) as problem:
+            await ask
+        assert problem.value.headers == headers
+
+
+@pytest.mark.parametrize(
+    ("provider", "status", "is_told"),
+    [
+        ("pomex", 500, True),
+        ("pomex", 504, True),
+        ("pomex", 429, False),
+        ("pomex", 400, False),
+        ("blockrun", 500, False),
+    ],
+)
+async def test_a_fault_of_the_providers_own(
+    bench: Bench,
+    provider: str,
+    status: int,
+    is_told: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    """Where a key pays, nobody could tell the client's repeat from another order."""
+    theirs = (*JSON, (b"X-Should-Retry", b"true"))
+    bench.answer = told({"error": "busy"}, status, theirs)
+    bench.answer.story = {"provider": provider}
+    reply = await bench.create(prompt="a")
+    assert reply.status == status
+    assert reply.headers == ((*JSON, *NO_REPEAT) if is_told else theirs)
+    assert bench.answer.headers == theirs
+    assert (await bench.ask("GET", "/v1/videos/x")).headers == theirs
+
+
+DONE = {"status": "completed", "data": [{"url": "https://example.com/clip.mp4"}]}
+
+
+async def test_looking_without_asking(bench: Bench) -> None:
+    """HEAD is answered as GET is, from what is remembered: nobody is asked, nothing is paid."""
+    kept = json.dumps(DONE).encode()
+    done = Memory("a", "job", "blockrun", model="m", state="completed", answer=kept)
+    await bench.ledger.remember([done, Memory("b", "job", "blockrun", state="in_progress")])
+    reply = await bench.ask("HEAD", "/v1/videos/a")
+    assert (reply.status, shown(reply)["status"]) == (200, "completed")
+    assert reply.story == {"provider": "blockrun", "job": "a"}
+    bench.answer = told(DONE, 200)
+    assert shown(await bench.ask("GET", "/v1/videos/a")) == shown(reply)
+    bench.asked.clear()
+    reply = await bench.ask("HEAD", "/v1/videos/b")
+    assert shown(reply)["status"] == "in_progress"
+    assert get(reply.headers, b"openai-poll-after-ms") is not None
+    assert (await bench.ask("HEAD", "/v1/videos/a/content")).status == 302
+    assert bench.clips == [("blockrun", "a", "https://example.com/clip.mp4")]
+    with pytest.raises(Refused) as running:
+        await bench.ask("HEAD", "/v1/videos/b/content")
+    assert (running.value.refusal.code, running.value.refusal.status) == ("clip_not_ready", 409)
+    assert running.value.refusal.retry_after_s is not None
+    assert (await bench.ask("HEAD", "/v1/videos")).status == 200
+    assert bench.asked == []
+
+
+@pytest.mark.parametrize("job", ["x", "azure:x", "pd_x"])
+async def test_looking_at_a_job_that_nobody_knows(bench: Bench, job: str) -> None:
+    """Nobody is asked by HEAD, not even whoever would know."""
+    for path in (f"/v1/videos/{job}", f"/v1/videos/{job}/content"):
+        with pytest.raises(Refused) as refused:
+            await bench.ask("HEAD", path)
+        assert refused.value.refusal.status == 404
+    assert bench.asked == []
+
+
+async def test_looking_at_one_of_two_jobs(bench: Bench) -> None:
+    """Of two with one id it is the provider's that the client names, else the older one's."""
+    for provider, state in (("blockrun", "failed"), ("pomex", "queued")):
+        await bench.ledger.remember([Memory("x", "job", provider, state=state)])
+    for name, status in (("pomex", "queued"), ("blockrun", "failed")):
+        named = ((b"Farebox-Provider", name.encode()),)
+        assert shown(await bench.ask("HEAD", "/v1/videos/x", b"", named))["status"] == status
+    assert shown(await bench.ask("HEAD", "/v1/videos/x"))["status"] == "failed"
+    for name, code in (("sunra", "route_conflict"), ("nobody", "provider_unknown")):
+        with pytest.raises(Refused) as refused:
+            await bench.ask("HEAD", "/v1/videos/x", b"", ((b"Farebox-Provider", name.encode()),))
+        assert refused.value.refusal.code == code
+
+
+async def test_looking_where_the_route_decides(ledger: Ledger, tmp_path: Path) -> None:
+    """A job of another provider's than the route's is none there."""
+    url = "http://127.0.0.1:1"
+    providers = {kind: {"kind": kind, "base_url": url} for kind in ("blockrun", "sunra")}
+    routes = [{"path": "/v1/videos/*", "provider": "sunra"}]
+    bench = Bench(ledger, tmp_path, providers=providers, routes=routes)
+    for id_, provider in (("x", "blockrun"), ("x", "sunra"), ("y", "blockrun")):
+        await ledger.remember([Memory(id_, "job", provider, state="queued")])
+    assert (await bench.ask("HEAD", "/v1/videos/x")).story["provider"] == "sunra"
+    with pytest.raises(Refused) as refused:
+        await bench.ask("HEAD", "/v1/videos/y")
+    assert refused.value.refusal.code == "job_unknown"
+
+
 async def test_a_stream_that_is_no_jobs(bench: Bench) -> None:
     """One that is too long goes through whole, and is let go by who reads it."""
     bench.answer = told({})
@@ -438,6 +565,20 @@ ROUTES = [
     ),
     ([{"path": "/v1/videos", "provider": "blockrun"}], False),
     ([{"path": "/v1/images/*", "provider": "blockrun"}], False),
+    (
+        [
+            {"path": "/v1/videos", "provider": "auto", "pay_methods": []},
+            {"path": "/v1/videos/*", "provider": "auto"},
+        ],
+        False,
+    ),
+    (
+        [
+            {"path": "/v1/videos/generations/*", "provider": "blockrun"},
+            {"path": "/v1/videos/*", "provider": "auto"},
+        ],
+        False,
+    ),
 ]
 
 
@@ -445,7 +586,7 @@ ROUTES = [
 async def test_routes(
     ledger: Ledger, tmp_path: Path, routes: list[dict[str, str]], *, is_ours: bool
 ) -> None:
-    """Only a path of ours, that has a common path beside it, is read at all."""
+    """Only a path of ours, that is on one route with its common path, is read at all."""
     url = "http://127.0.0.1:1"
     providers = {
         "blockrun": {"kind": "blockrun", "base_url": url},
@@ -538,15 +679,43 @@ NAMED = 'Content-Disposition: form-data; name="prompt"'
         _part(f"{NAMED}\r\nContent-Transfer-Encoding: base64"),
         _part(f"{NAMED}\r\nContent-Encoding: gzip"),
         _part(f"{NAMED}\r\nContent-Type: multipart/mixed; boundary=c"),
+        _part('Content-Disposition: form-data; name="_charset_"', b"u" * 32),
+        _part("Content-Disposition: form-data; name=(canary"),
+        _part('Content-Disposition: form-data; name="a"; can(ary=1'),
+        b"preamble\r\n" + GOOD,
+        b"--\n" * 100 + GOOD,
+        b"--bb\r\n" + GOOD,
+        b"\n" * BODY_BYTES_MAX,
+        _part("\r\n".join(f"X-{n}: {n}" for n in range(HEADERS_MAX + 1)) + f"\r\n{NAMED}"),
         b"".join(b"--b\r\n" + NAMED.encode() + b"\r\n\r\nx\r\n" for _ in range(FIELDS_MAX + 1))
         + b"--b--\r\n",
     ],
 )
 async def test_forms_that_are_none(form: bytes) -> None:
-    """A part without a name, that is encoded, or holds parts itself; too many of them."""
-    with pytest.raises(Refused) as refused:
-        await read_fields(_posted(Sent(form), FORM))
+    """A part without a name, that is encoded, or holds parts itself; too many; something before.
+
+    Nothing of it is told to anybody but its client.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(Refused) as refused:
+            await read_fields(_posted(Sent(form), FORM))
     assert refused.value.refusal.code == "bad_request"
+    assert said == []
+
+
+async def test_reading_a_form_at_once() -> None:
+    """Nobody else runs meanwhile: how aiohttp's warnings are treated is the whole process's."""
+    with pytest.raises(StopIteration) as done:
+        read_fields(_posted(Sent(GOOD), FORM)).send(None)
+    assert done.value.value == {"prompt": "a wéve", "urls": ["1\n2"]}
+
+
+async def test_forms_that_begin_with_nothing() -> None:
+    """Empty lines before a form mean nothing, and a form of nothing has no fields."""
+    fields = await read_fields(_posted(Sent(b"\r\n\n\r\n" + GOOD), FORM))
+    assert fields["prompt"] == "a wéve"
+    assert await read_fields(_posted(Sent(b"--b--\r\n"), FORM)) == {}
 
 
 async def test_sizes_of_bodies() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import pytest
 from proxy.core.config import Config
 from proxy.core.errors import Refusal, Refused
 from proxy.core.http import Headers, Reply, Request, get
+from proxy.core.videos import segment
+from proxy.gate.paths import path_problem
 from proxy.media.performing import Performed
 from proxy.media.portraits import Portraits
 from proxy.media.watching import Pace
@@ -111,7 +113,8 @@ class Desk:
         snapshot = Snapshot(config(route), self.wallet, {})
         fields = body if isinstance(body, dict) else {}
         known = snapshot.config.routes[0]
-        return Visit(request, snapshot, lambda: snapshot, known, provider, spool, fields)
+        visit = Visit(request, snapshot, lambda: snapshot, known, provider, spool, fields)
+        return replace(visit, sent_sha256=spool.sha256)
 
     async def enrol(
         self, body: object = None, provider: str = "sunra", **headers: str
@@ -217,6 +220,26 @@ async def test_native_enrolments(
         assert call.body is visit.fields
 
 
+NO_NAMES = [
+    "a\nb",
+    "\ud800",
+    "\x7f",
+    "left\u202eright",
+    "a/b",
+    "a\\b",
+    "100%",
+    "who?",
+    "#1",
+    ".",
+    "..",
+    ".. ",
+    "..;x",
+    "sessions",
+    "Enroll",
+    "callback",
+]
+
+
 @pytest.mark.parametrize("provider", ["sunra", "pomex", "blockrun"])
 @pytest.mark.parametrize(
     "bad",
@@ -226,19 +249,21 @@ async def test_native_enrolments(
         {"image_url": IMAGE},
         RACHEL | {"name": "x" * 65},
         RACHEL | {"name": " "},
-        RACHEL | {"name": "a\nb"},
-        RACHEL | {"name": "\ud800"},
         RACHEL | {"name": 5},
+        *[RACHEL | {"name": name} for name in NO_NAMES],
         RACHEL | {"image_url": "ftp://x"},
         RACHEL | {"group_id": 5},
     ],
 )
 async def test_bodies_that_enrol_nothing(desk: Desk, provider: str, bad: dict[str, Any]) -> None:
-    """They are refused; one in BlockRun's own shape is BlockRun's to judge."""
+    """They are refused; one in BlockRun's own shape is BlockRun's to judge, but for a name.
+
+    What it may take and the book cannot have would be paid for, and be nobody's.
+    """
     visit = desk.visit("POST", "/v1/portrait/enroll", bad, provider)
     with pytest.raises(Refused):
         await desk.portraits.enrol(visit, NativeCall("POST", "/"))
-    if provider == "blockrun":
+    if provider == "blockrun" and bad.get("name") not in NO_NAMES:
         assert desk.portraits.native(visit) is None
         return
     with pytest.raises(Refused) as problem:
@@ -428,6 +453,28 @@ async def test_name_that_is_taken(desk: Desk) -> None:
         with pytest.raises(Refused, match="ta_1 at blockrun") as problem:
             await desk.enrol(RACHEL | {"name": "RACHEL"}, provider)
         assert code_of(problem) == "portrait_name_taken"
+    assert len(desk.script.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["Émile", "ra chel", "...", "r.j. 2", "日本", "a;b", "~x@y:z!$&'()*+,=[]"]
+)
+async def test_names_that_a_path_can_hold(desk: Desk, name: str) -> None:
+    """They are names, and found by them."""
+    desk.script.answers = [(200, TA)]
+    assert await desk.enrol(RACHEL | {"name": name}, "blockrun") == (200, TA)
+    path = f"/v1/portrait/{segment(name)}"
+    assert path_problem(path) is None
+    assert (await desk.ask("GET", path))[1]["name"] == name
+
+
+async def test_name_that_is_another_portraits_id(desk: Desk) -> None:
+    """It is taken: a video that named it would be made with the other's face."""
+    desk.script.answers = [(200, UPLOADED)]
+    await desk.enrol(provider="pomex", Prefer="respond-async")
+    with pytest.raises(Refused, match="it is the id of a portrait at pomex") as problem:
+        await desk.enrol(RACHEL | {"name": "asset-1"})
+    assert code_of(problem) == "portrait_name_taken"
     assert len(desk.script.calls) == 1
 
 
@@ -753,6 +800,22 @@ async def test_life_of_a_portrait(town: Town) -> None:
     assert (status, error["error"]["code"]) == (404, "portrait_unknown")
     assert (await town.call("POST", "/v1/portrait/enroll", RACHEL))[0] == 200
     assert (await town.call("DELETE", "/v1/portrait/rachel"))[0] == 405
+
+
+@pytest.mark.parametrize(("provider", "_"), KINDS)
+async def test_dry_run_of_a_taken_name(town: Town, provider: str, _: str) -> None:
+    """It says what the call itself would hear; the same request under its key would be answered."""
+    sunra = {"Farebox_Provider": "sunra", "Idempotency_Key": "k"}
+    assert (await town.call("POST", "/v1/portrait/enroll", RACHEL, **sunra))[0] == 200
+    dry = {"Farebox_Dry_Run": "1", "Farebox_Provider": provider}
+    status, taken = await town.call("POST", "/v1/portrait/enroll", RACHEL, **dry)
+    again = (await town.call("POST", "/v1/portrait/enroll", RACHEL, **(dry | sunra)))[1]
+    free = RACHEL | {"name": "tom"}
+    other = (await town.call("POST", "/v1/portrait/enroll", free, **dry))[1]
+
+    assert (status, taken["allowed"], taken["code"]) == (200, False, "portrait_name_taken")
+    assert ("price" in taken, taken["provider"]) == (True, provider)
+    assert (again["allowed"], other["allowed"]) == (True, True)
 
 
 async def test_own_wallet(town: Town) -> None:

@@ -207,3 +207,17 @@ async def test_names_that_lead_nowhere(town: Town, more: dict[str, Any], code: s
     assert said["error"]["code"] == code
     assert status == (404 if code == "portrait_unknown" else 400)
     assert town.sandbox.requests == []
+
+
+async def test_digest_of_the_clients_own_body(town: Town) -> None:
+    """It does not go along with a body that is written anew, whole or but for a name."""
+    digest = {"Content_Digest": "sha-256=:abc=:"}
+    made, _ = await town.call("POST", PATH, {"model": BYTEPLUS, "prompt": "x"}, **digest)
+    face = {"name": "rachel", "image_url": IMAGE}
+    await town.call("POST", "/v1/portrait/enroll", face, Farebox_Provider="blockrun")
+    begun = len(town.sandbox.requests)
+    body = {"model": SEEDANCE, "prompt": "x", "portrait": "rachel"}
+    named, _ = await town.call("POST", PATH, body, **digest)
+    assert (made, named) == (200, 200)
+    for seen in (town.sandbox.requests[0], town.sandbox.requests[begun]):
+        assert seen.header("content-digest") is None

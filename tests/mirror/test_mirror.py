@@ -14,8 +14,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxy.clipfetch import REDIRECTS_MAX
-from proxy.clipfiles import SUFFIX
-from proxy.mirror import DAY_S, Pace
+from proxy.clipfiles import PART, SUFFIX
+from proxy.core.config import Config
+from proxy.mirror import DAY_S, FETCHES_A_PROVIDER, FETCHES_MAX, Pace
 from proxy.store import Memory
 from proxy.store.clips import RETRIED_S, WANTED_S, due
 from tests.exchange.conftest import until
@@ -665,8 +666,88 @@ async def test_large_clip(tmp_path: Path) -> None:
         assert peak < 12 << 20
 
 
+async def test_provider_whose_clips_drip(tmp_path: Path) -> None:
+    """It has its own lines and no more: however many it has, another's clip is kept meanwhile."""
+    slow = Slow()
+
+    async def script(got: Got, writer: asyncio.StreamWriter) -> None:
+        await (slow if "/slow" in got.line else gives(film()))(got, writer)
+
+    async with studio(tmp_path, script, {}) as at:
+        maker = {"kind": "pomex", "base_url": at.provider.url}
+        providers = {PROVIDER: maker, "dripping": maker}
+        caps = {"per_request": "1.00", "day": "none"}
+        at.config = Config.model_validate({"caps": caps, "providers": providers, "mirror": {}})
+        ids = [f"slow:{number}" for number in range(3 * FETCHES_MAX)]
+        for id_ in ids:
+            answer = {"status": "completed", "data": [{"url": f"/slow/{id_}"}]}
+            body = json.dumps(answer).encode()
+            await at.remember(Memory(id_, "job", "dripping", state="completed", answer=body))
+        await at.finish()
+        async with at.running():
+            await at.becomes("kept")
+            begun = [got for got in at.provider.got if "/slow" in got.line]
+            assert len(begun) == FETCHES_A_PROVIDER
+            slow.go_on.set()
+            await at.becomes("kept", ids[-1])
+
+
+async def test_clips_that_never_end(tmp_path: Path) -> None:
+    """What was tried least is tried first: they cannot keep the next from being fetched."""
+    done = asyncio.Event()
+
+    async def script(got: Got, writer: asyncio.StreamWriter) -> None:
+        if "last" in got.line:
+            writer.write(film())
+            return
+        writer.write(f"{HEAD}Content-Length: 1000\r\n\r\n".encode())
+        await writer.drain()
+        await done.wait()
+
+    pace = Pace(look_s=0.01, fetch_s=0.02, retry_s=0)
+    async with studio(tmp_path, script, {}, pace=pace) as at:
+        for number in range(FETCHES_MAX):
+            await at.finish(f"job:{number}")
+        await at.finish("last")
+        async with at.running():
+            await at.becomes("kept", "last")
+            await at.becomes("fetching", "job:0", "longer than")
+        done.set()
+
+
+async def test_odd_things_in_the_directory(tmp_path: Path) -> None:
+    """A directory that is called like a clip, or a part of one, is nobody's: it stays."""
+    folder = tmp_path / "clips"
+    folder.mkdir(mode=0o700)
+    odd = [f"{PART}x", f"{'0' * 64}{SUFFIX}"]
+    for name in odd:
+        (folder / name).mkdir()
+        os.utime(folder / name, (0, 0))
+    with capture_logs() as logs:
+        async with studio(tmp_path, gives(film()), {}) as at, at.running():
+            await at.finish()
+            await at.becomes("kept")
+            assert at.names() == sorted([*odd, at.kept().name])
+    assert [line["event"] for line in logs] == ["clip_kept"]
+
+
+async def test_clip_that_became_a_directory(tmp_path: Path) -> None:
+    """It is forgotten when its time is over, and the clips after it are swept away as ever."""
+    async with studio(tmp_path, gives(film()), {"retention_days": 1}) as at, at.running():
+        for job in ("job:1", "job:2"):
+            await at.finish(job)
+            await at.becomes("kept", job)
+        at.kept().unlink()
+        at.kept().mkdir()
+        at.books.clock.now += DAY_S
+        at.mirror._sweep_at = 0
+        for job in ("job:1", "job:2"):
+            await at.becomes("forgotten", job)
+        await until(_nothing, lambda _: at.clips() == [at.kept().name])
+
+
 async def test_many_clips_at_once(tmp_path: Path) -> None:
-    """All are kept, two at a time, and each is asked for once."""
+    """All are kept, two of a provider's at a time, and each is asked for once."""
     under_way, most = 0, 0
 
     async def script(_got: Got, writer: asyncio.StreamWriter) -> None:
@@ -686,7 +767,7 @@ async def test_many_clips_at_once(tmp_path: Path) -> None:
         for number in range(20):
             await at.becomes("kept", f"job:{number}")
         assert len(at.provider.got) == 20
-        assert most <= 2
+        assert most <= FETCHES_A_PROVIDER
 
 
 async def _nothing() -> None:

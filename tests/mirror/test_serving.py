@@ -94,6 +94,8 @@ async def test_kept_clip(tmp_path: Path) -> None:
         for method in ("GET", "HEAD"):
             same, nothing = await at.get(method=method, If_None_Match=tag)
             assert (same.status, nothing, same.headers["ETag"]) == (304, b"", tag)
+            other, nothing = await at.get(method=method, If_Match='"another"')
+            assert (other.status, nothing, other.headers["ETag"]) == (412, b"", tag)
         head, nothing = await at.get(method="HEAD")
         assert (head.status, nothing) == (200, b"")
         assert head.headers["Content-Length"] == str(len(LARGE))

@@ -16,6 +16,7 @@ from proxy.core.config import Kind
 from proxy.core.errors import Refusal
 from proxy.core.videos import (
     LISTS,
+    PROMPT_CHARS_MAX,
     Reference,
     RefKind,
     VideoProgress,
@@ -600,6 +601,14 @@ def test_any_prompt(prompt: str) -> None:
         once = wording(prompt, request)
         assert wording(once, request) == once
         assert wording(prompt, pictured()) == prompt
+
+
+@pytest.mark.parametrize("piece", ["@", "@image", "@[", "image "])
+def test_prompt_that_never_points(piece: str) -> None:
+    """Marks without end, of which none is one, are read through once."""
+    prompt = piece * (PROMPT_CHARS_MAX // len(piece))
+    request = replace(pictured(image=1), prompt=prompt)
+    assert marked(prompt, request) == worded(prompt, request) == prompt
 
 
 @given(st.text(st.characters(exclude_characters="0123456789"), max_size=40))

@@ -137,6 +137,19 @@ async def test_assets_of_native_calls(books: Books) -> None:
     assert await books.ledger.ask(partial(portraits.count_of, provider="blockrun")) == 1
 
 
+async def test_name_that_is_an_id(books: Books) -> None:
+    """Whatever is found by its id first has it, at any provider; one that was deleted has not."""
+    entered = await enter(books, replace(RACHEL, status="failed"))
+    await books.ledger.remember([Memory("asset-9", "asset", "pomex"), Memory("j-1", "job", "x")])
+    assert await reserve(books, "cgt-1", "pomex") == entered
+    other = await reserve(books, "asset-9")
+    assert other is not None
+    assert (other.provider, other.name) == ("pomex", None)
+    assert await reserve(books, "j-1") is None
+    await books.ledger.ask(lambda db: portraits.delete(db, entered, START))
+    assert await reserve(books, "cgt-1") is None
+
+
 async def test_id_of_two_providers(books: Books) -> None:
     """Both are found, and an id goes before a name."""
     await enter(books, RACHEL)

@@ -51,7 +51,9 @@ async def test_any_size(
     with spool:
         await spool.fill(Bytes(*chunks), NO_LIMIT)
         assert (spool.length, spool.sha256) == (len(body), hashlib.sha256(body).digest())
-        assert spool.small() == (None if on_disk else body)
+        assert (spool._file is not None) == on_disk
+        assert await spool.whole(len(body)) == body
+        assert await spool.whole(len(body) - 1) is None
         assert await whole(spool) == body
         assert await whole(spool) == body
         assert left_in(tmp_path) == []
@@ -122,12 +124,24 @@ async def test_client_that_breaks_off(spool: Spool, tmp_path: Path) -> None:
 
 async def test_before_anything_came(spool: Spool) -> None:
     """An empty spool is an empty body."""
-    assert (spool.length, spool.small(), await whole(spool), spool._read_at(0)) == (
+    assert (spool.length, await spool.whole(0), await whole(spool), spool._read_at(0)) == (
         0,
         b"",
         b"",
         b"",
     )
+
+
+@pytest.mark.parametrize("size", [0, 5, MEMORY_BYTES_MAX, MEMORY_BYTES_MAX + 1, 3_000_000])
+async def test_written_here(tmp_path: Path, size: int) -> None:
+    """What is written here reads as it was, and lies where a client's body of its size would."""
+    body = os.urandom(size)
+    with Spool.of(tmp_path, body) as spool:
+        await spool.settle()
+        assert (spool.length, spool.sha256) == (size, hashlib.sha256(body).digest())
+        assert (spool._file is not None) == (size > MEMORY_BYTES_MAX)
+        assert await whole(spool) == await spool.whole(size) == body
+    assert left_in(tmp_path) == []
 
 
 async def test_closing_twice(spool: Spool) -> None:
