@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fix lint tests half-1 half-2 slow soak mutants wheel constraints clean
+.PHONY: help demo test bench fix lint tests part-1 part-2 part-3 slow soak mutants wheel constraints clean
 
 help:  ## what can be made here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,19 +29,23 @@ lint: $(STAMP)  ## format, lint, types, import contract
 
 tests: $(STAMP) tests/rig/node_modules/.installed  ## the tests, with branch coverage
 	$(BIN)/coverage erase
-	$(MAKE) --no-print-directory -j2 --output-sync=target half-1 half-2
+	$(MAKE) --no-print-directory -j3 --output-sync=target part-1 part-2 part-3
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 
-# Two halves at once: much of a test's time is waiting for other processes.
-HALF := tests/cli tests/config tests/core tests/exchange tests/gate tests/wallet
+# Three parts at once: much of a test's time is waiting for other processes.
+PART_1 := tests/cli tests/config tests/store
+PART_2 := tests/core tests/exchange tests/gate tests/wallet
 PYTEST := $(BIN)/coverage run -m pytest -m "not slow and not soak" -p no:cacheprovider
 
-half-1:
-	$(PYTEST) $(HALF)
+part-1:
+	$(PYTEST) $(PART_1)
 
-half-2:
-	$(PYTEST) tests $(addprefix --ignore=,$(HALF))
+part-2:
+	$(PYTEST) $(PART_2)
+
+part-3:
+	$(PYTEST) tests $(addprefix --ignore=,$(PART_1) $(PART_2))
 
 slow: $(STAMP) tests/rig/node_modules/.installed tests/rig/express/node_modules/.installed  ## the slower tests: sellers on node
 	$(BIN)/python -m pytest -m slow

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from proxy import waiting
+
 pytest_plugins = ["tests.rig.fixtures"]
 
 USUAL_RECURSION_LIMIT = 1000
@@ -20,3 +22,9 @@ def usual_recursion_limit() -> Iterator[None]:
     sys.setrecursionlimit(USUAL_RECURSION_LIMIT)
     yield
     sys.setrecursionlimit(lifted)
+
+
+@pytest.fixture
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask in quick succession where the provider does not say how often."""
+    monkeypatch.setattr(waiting, "PACE_S", 0.05)

@@ -15,7 +15,6 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from proxy import waiting
 from proxy.core.links import ANSWER_BYTES_MAX
 from proxy.core.paths import ENROL, JOBS, VIDEOS
 from tests.exchange.conftest import House, Open, house, until, write_config
@@ -86,12 +85,6 @@ def keyed(url: str, **more: Any) -> dict[str, Any]:
     return {"providers": {"pomex": {"kind": "pomex", "base_url": url, "auth": key, **more}}}
 
 
-@pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Poll in quick succession where the provider does not say how often."""
-    monkeypatch.setattr(waiting, "PACE_S", 0.05)
-
-
 async def loses_patience(at: House, body: object) -> None:
     """Submit a video, and hang up while the daemon waits for it."""
     patience = aiohttp.ClientTimeout(total=1.2)
@@ -132,7 +125,7 @@ async def test_clip_that_somebody_else_saw_meanwhile(open_house: Open) -> None:
         assert len(provider.got) == asked
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("quick_polls")
 async def test_client_of_a_keyed_provider_that_loses_patience(open_house: Open) -> None:
     """The same where the table prices it: one submission, counted once."""
     async with Provider(in_turn(TASK, said({"id": "cgt-1", "status": "running"}))) as provider:
@@ -156,7 +149,7 @@ async def test_client_of_a_keyed_provider_that_loses_patience(open_house: Open) 
     ],
     ids=["page", "running", "unknown word", "nothing", "503", "500"],
 )
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("quick_polls")
 async def test_what_is_no_end(open_house: Open, page: bytes) -> None:
     """A poll's answer that names no end is none: it is not stored, and the clip comes after it."""
     async with Provider(generates(page, page, CLIP)) as provider:
@@ -332,7 +325,7 @@ async def test_clip_that_is_there_at_once(open_house: Open) -> None:
         assert [got.line.split()[0] for got in provider.got] == ["POST", "POST"]
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("quick_polls")
 @pytest.mark.parametrize(
     "trouble",
     [

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from proxy import waiting
 from tests.exchange.conftest import house
 from tests.providers.test_native import IMAGE, Town, opened
 
+pytestmark = pytest.mark.usefixtures("quick_polls")
 VIDEO = {"model": "byteplus/seedance-2.0", "prompt": "a fare box"}
 RACHEL = {"name": "rachel", "image_url": IMAGE}
 SUBMISSION = "/v1/video/generations"
@@ -80,9 +80,8 @@ async def test_the_usual_model_changes_meanwhile(town: Town) -> None:
     assert sent(town) == 1
 
 
-async def test_a_name_is_anothers_meanwhile(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_is_anothers_meanwhile(town: Town) -> None:
     """A portrait enrolled anew under its name is in the client's own words the same one."""
-    monkeypatch.setattr(waiting, "PACE_S", 0.05)
     enrol = ("POST", "/v1/portrait/enroll", RACHEL)
     enrolled = await town.call(*enrol, Farebox_Provider="sunra")
     video = {"model": "bytedance/seedance-2.0-fast-relay", "prompt": "x", "portrait": "rachel"}

@@ -15,27 +15,21 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types import Video
 
-from proxy import waiting
 from tests.exchange.conftest import Open, house, until
 from tests.exchange.provider import Got, Provider, Script, response
 from tests.exchange.test_keys import taken_over
 from tests.providers.test_native import IMAGE, Town, opened
 
-pytestmark = pytest.mark.filterwarnings(
+pytestmark = [
     # OpenAI ends its own service, and its client says so on every call.
-    "ignore:The Sora API is scheduled:DeprecationWarning"
-)
+    pytest.mark.filterwarnings("ignore:The Sora API is scheduled:DeprecationWarning"),
+    pytest.mark.usefixtures("quick_polls"),
+]
 SEEDANCE = "bytedance/seedance-2.0-fast"
 SUNRA = "bytedance/seedance-2.0/text-to-video"
 BYTEPLUS = "byteplus/seedance-2.0-fast"
 MODELS = [SEEDANCE, SUNRA, BYTEPLUS]
 LONG_S = 600.0
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Poll in quick succession: the sandbox's clips take a fifth of a second."""
-    monkeypatch.setattr(waiting, "PACE_S", 0.05)
 
 
 @pytest.fixture

@@ -786,6 +786,7 @@ async def test_enrolment_everywhere(town: Town, provider: str, prefix: str) -> N
     assert len(await town.house.payments()) == (1 if provider == "blockrun" else 0)
 
 
+@pytest.mark.usefixtures("quick_polls")
 async def test_life_of_a_portrait(town: Town) -> None:
     """Enrolled without waiting, asked for by its name, deleted; then its name is free."""
     sunra = {"Farebox_Provider": "sunra", "Prefer": "respond-async"}
@@ -802,6 +803,7 @@ async def test_life_of_a_portrait(town: Town) -> None:
     assert (await town.call("DELETE", "/v1/portrait/rachel"))[0] == 405
 
 
+@pytest.mark.usefixtures("quick_polls")
 @pytest.mark.parametrize(("provider", "_"), KINDS)
 async def test_dry_run_of_a_taken_name(town: Town, provider: str, _: str) -> None:
     """It says what the call itself would hear; the same request under its key would be answered."""

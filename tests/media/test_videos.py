@@ -7,22 +7,16 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy import waiting
 from tests.exchange.conftest import house, until
 from tests.exchange.test_keys import taken_over
 from tests.providers.test_native import Town, opened
 
+pytestmark = pytest.mark.usefixtures("quick_polls")
 IMAGE = "https://example.com/face.jpg"
 PATH = "/v1/videos/generations"
 RELAY = "bytedance/seedance-2.0-fast-relay"
 SEEDANCE = "bytedance/seedance-2.0-fast"
 BYTEPLUS = "byteplus/seedance-2.0-fast"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Poll in quick succession: the sandbox's clips take a fifth of a second."""
-    monkeypatch.setattr(waiting, "PACE_S", 0.05)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import aiohttp
 import pytest
 from eth_account import Account
 
-from proxy import waiting
 from proxy.clipfiles import PART, SUFFIX
 from proxy.clocks import machine_clocks
 from proxy.sandbox import SandboxOptions, sandbox
@@ -50,13 +49,7 @@ async def mirroring(folder: Path, **mirror: Any) -> AsyncIterator[Town]:
                     await running
 
 
-@pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Poll in quick succession: the sandbox's clips take a fifth of a second."""
-    monkeypatch.setattr(waiting, "PACE_S", 0.05)
-
-
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("quick_polls")
 @pytest.mark.parametrize(
     "body",
     [
