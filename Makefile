@@ -28,6 +28,7 @@ lint: $(STAMP)  ## format, lint, types, import contract
 	$(BIN)/lint-imports --no-cache
 
 tests: $(STAMP) tests/rig/node_modules/.installed  ## the tests, with branch coverage
+	$(BIN)/python -m compileall -q proxy tests/rig  # hundreds of daemons start in these tests
 	$(BIN)/coverage erase
 	$(MAKE) --no-print-directory -j3 --output-sync=target part-1 part-2 part-3
 	$(BIN)/coverage combine --quiet
@@ -35,7 +36,7 @@ tests: $(STAMP) tests/rig/node_modules/.installed  ## the tests, with branch cov
 
 # Three parts at once: much of a test's time is waiting for other processes.
 PART_1 := tests/cli tests/config tests/store
-PART_2 := tests/core tests/exchange tests/gate tests/wallet
+PART_2 := tests/core tests/exchange tests/gate tests/mirror tests/power tests/wallet
 PYTEST := $(BIN)/coverage run -m pytest -m "not slow and not soak" -p no:cacheprovider
 
 part-1:
