@@ -50,7 +50,7 @@ def _ask_in_time(url: str) -> int | str:
     asking = threading.Thread(target=lambda: answers.append(_ask(url)), daemon=True)
     asking.start()
     asking.join(DEADLINE_S)
-    return answers[0] if answers else f"gave no answer within {DEADLINE_S:g} s"
+    return answers[0] if answers else _silent()
 
 
 def _ask(url: str) -> int | str:
@@ -65,7 +65,13 @@ def _ask(url: str) -> int | str:
         return f"answers with HTTP status {problem.code}"
     except Exception as problem:  # noqa: BLE001 - whatever it is, its text may quote the URL
         reason = getattr(problem, "reason", problem)
+        if isinstance(reason, TimeoutError):  # the socket's clock went off before the thread's
+            return _silent()
         return f"cannot be asked ({type(reason).__name__})"
+
+
+def _silent() -> str:
+    return f"gave no answer within {DEADLINE_S:g} s"
 
 
 def _chain_of(answer: Any) -> int | str:  # noqa: ANN401 - a node may answer with any JSON

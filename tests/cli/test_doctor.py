@@ -346,11 +346,15 @@ def test_online_where_nobody_is(healthy: House) -> None:
     assert found(healthy.call("doctor"), "online") == []
 
 
+@pytest.mark.parametrize("clock", ["thread", "socket"])
 def test_online_with_a_node_that_says_nothing(
-    healthy: House, monkeypatch: pytest.MonkeyPatch
+    clock: str, healthy: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A node that keeps one waiting is given up on."""
+    """A node that keeps one waiting is given up on, in the same words by either clock."""
     monkeypatch.setattr(online_checkup, "DEADLINE_S", 0.1)
+    if clock == "socket":
+        join = threading.Thread.join
+        monkeypatch.setattr(threading.Thread, "join", lambda thread, _=None: join(thread))
     with node(None) as url:
         healthy.edit(f"http://127.0.0.1:9/{API_KEY}", url)
         findings = list(online_checkup.online(read_config(healthy.config).config))
