@@ -120,8 +120,8 @@ def decide(signs: Signs, config: Config) -> Decision | Refusal:
         return _against_header(signs, by_model, by_asset)
     if by_model is not None and by_asset is not None and by_model.provider != by_asset.provider:
         message = (
-            f"{by_model.reason}, so it is {by_model.provider}'s, "
-            f"but {by_asset.reason}, so it is {by_asset.provider}'s: "
+            f"this is {by_model.provider}'s by {by_model.reason}, "
+            f"but {by_asset.provider}'s by {by_asset.reason}: "
             "use a model of the asset's provider, or enrol the portrait with the model's"
         )
         return Refusal("route_conflict", message)
@@ -232,7 +232,7 @@ def _by_model(model: str | None, config: Config) -> Decision | Refusal | None:
         if model == provider.default_video_model or any(
             model == rule.model for rule in provider.prices or ()
         ):
-            return Decision(name, f"model {model!a} stands in its config")
+            return Decision(name, f"model {model!a} of its config")
     return _of_kind(_model_kind(model) or "blockrun", f"model {model!a}", config)
 
 
@@ -260,7 +260,7 @@ def _by_asset(signs: Signs, config: Config) -> Decision | Refusal | None:
             if known is None:
                 message = f"asset {asset!a} is {owners[0]}'s, which is not configured"
                 return Refusal("no_route", message)
-            return Decision(known, f"asset {asset!a} was given out by it")
+            return Decision(known, f"known asset {asset!a}")
         if asset.startswith("ta_"):
             return _of_kind("blockrun", f"asset {asset!a}", config)
     return None
@@ -279,7 +279,7 @@ def _against_header(
         if sign is not None and sign.provider != header:
             return Refusal(
                 "route_conflict",
-                f"{sign.reason}, so it is {sign.provider}'s, but Farebox-Provider says {header}",
+                f"this is {sign.provider}'s by {sign.reason}, but Farebox-Provider says {header}",
             )
     return Decision(header, "Farebox-Provider")
 

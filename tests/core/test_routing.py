@@ -256,6 +256,38 @@ class TestAuto:
         assert (verdict.code if isinstance(verdict, Refusal) else verdict.provider) == goes
 
     @pytest.mark.parametrize(
+        ("signs", "told"),
+        [
+            (
+                {"model": "byteplus/x", "assets": ("a",), "owners": {"a": ("sunra",)}},
+                "this is pomex's by model 'byteplus/x', but sunra's by known asset 'a': ",
+            ),
+            (
+                {"model": "mine/special", "assets": ("ta_1",)},
+                "this is sunra's by model 'mine/special' of its config, but blockrun's by asset ",
+            ),
+            (
+                {"header": "sunra", "model": "byteplus/x"},
+                "this is pomex's by model 'byteplus/x', but Farebox-Provider says sunra",
+            ),
+            (
+                {"header": "sunra", "assets": ("a",), "owners": {"a": ("pomex",)}},
+                "this is pomex's by known asset 'a', but Farebox-Provider says sunra",
+            ),
+            (
+                {"path": JOBS + "j", "header": "sunra", "owners": {"j": ("pomex",)}},
+                "job 'j' is pomex's, but Farebox-Provider says sunra",
+            ),
+        ],
+    )
+    def test_contradictions_name_both_sides(self, signs: dict[str, Any], told: str) -> None:
+        """Who reads it knows which two signs disagree, and about whom."""
+        verdict = decide(Signs(**{"path": "/v1/videos/generations", **signs}), config())
+        assert isinstance(verdict, Refusal)
+        assert verdict.code == "route_conflict"
+        assert verdict.message.startswith(told)
+
+    @pytest.mark.parametrize(
         "signs", [{"model": "byteplus/x"}, {"assets": ("ta_1",)}, {"path": JOBS + "a:b"}, {}]
     )
     def test_provider_that_is_not_configured(self, signs: dict[str, Any]) -> None:
