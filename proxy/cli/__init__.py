@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from proxy import __version__
 from proxy.cli.common import Failure
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -74,6 +75,7 @@ class LazyGroup(click.Group):
 )
 @click.option("--config", metavar="FILE", help="The config file; may stand after the command too.")
 @click.option("--json/--text", "as_json", default=None, help="For programs, or for people.")
+@click.version_option(__version__, message="%(prog)s %(version)s", help="Print the version.")
 def main(**_options: object) -> None:
     """Pay HTTP 402 for every tool on this machine, and never more than you allow."""
     # The options are read from the context, where a command's own come first.

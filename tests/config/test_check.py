@@ -571,6 +571,7 @@ def test_version_and_help_import_little(run: Run) -> None:
     result = run("version")
     assert json.loads(result.stdout).keys() == {"version"}
     assert run("--text", "version").stdout.startswith("farebox ")
+    assert run("--version").stdout == run("--text", "version").stdout
     result = run("--help")
     assert result.returncode == 0
     for command in ("serve", "init", "check", "status", "payments", "wallet", "pause", "version"):
