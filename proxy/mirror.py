@@ -164,15 +164,14 @@ class Mirror:
             _log.exception("mirror_fault")
 
     async def _prepare(self, config: Config, mirror: MirrorConfig) -> None:
-        """Sweep, at the start and now and then, and let in what a new config allows."""
+        """Sweep, at the start and now and then; try again what a new config may allow."""
         time = asyncio.get_running_loop().time()
-        if self._sweep_at is None:
-            now = self._ledger.now()
-            await self._ledger.ask(lambda db: clips.resume(db, now))
         if self._sweep_at is None or self._sweep_at <= time:
             await self._sweep(mirror)
             self._sweep_at = time + self._pace.sweep_s
         if self._judged is not config:
+            now = self._ledger.now()
+            await self._ledger.ask(lambda db: clips.resume(db, now))
             await self._let_in(config, mirror)
             self._judged = config
 

@@ -18,7 +18,14 @@ from proxy.clocks import machine_clocks
 from proxy.core.clock import JUMP_S
 from proxy.core.ledger import CREDITED, OPEN, State
 from proxy.core.money import format_usd
-from proxy.store.alerts import PAUSED, PAYEE_WAITING, PAYMENT_UNKNOWN, WALLET_FROZEN, alerts
+from proxy.store.alerts import (
+    CLIP_WAITING,
+    PAUSED,
+    PAYEE_WAITING,
+    PAYMENT_UNKNOWN,
+    WALLET_FROZEN,
+    alerts,
+)
 from proxy.store.schema import FILE_NAME, MIGRATIONS
 from proxy.store.switch import FILE as PAUSE_FILE
 from proxy.store.timekeeping import steady_clock
@@ -34,6 +41,7 @@ _TODO: Final = {
     WALLET_FROZEN: "move the money; farebox wallet unfreeze only if it was you",
     PAYMENT_UNKNOWN: "an rpc_url has the chain asked; else farebox payments resolve ID",
     PAYEE_WAITING: "farebox payees",
+    CLIP_WAITING: "see to it before the provider's link ends; farebox jobs names each",
 }
 
 

@@ -12,13 +12,14 @@ from typing import Final
 
 from proxy.core.ledger import DEATH_MARGIN_S, OPEN
 from proxy.core.money import format_usd
-from proxy.store import onchain, payees
+from proxy.store import clips, onchain, payees
 
 PAUSED: Final = "paused"
 WALLET_FROZEN: Final = "wallet_frozen"
 PAYMENT_UNKNOWN: Final = "payment_unknown"
 PAYEE_WAITING: Final = "payee_waiting"
-CODES: Final = (PAUSED, WALLET_FROZEN, PAYMENT_UNKNOWN, PAYEE_WAITING)
+CLIP_WAITING: Final = "clip_waiting"
+CODES: Final = (PAUSED, WALLET_FROZEN, PAYMENT_UNKNOWN, PAYEE_WAITING, CLIP_WAITING)
 """All codes that there are, the order in which they are told."""
 
 USES_TOLD_MAX: Final = 20
@@ -44,7 +45,7 @@ class Alert:
 
 def alerts(db: sqlite3.Connection, now: int) -> list[Alert]:
     """All that waits for a person at the ledger's time `now`."""
-    return [*_paused(db), *_frozen(db), *_unknown(db, now), *_waiting(db)]
+    return [*_paused(db), *_frozen(db), *_unknown(db, now), *_waiting(db), *_clips(db, now)]
 
 
 def _paused(db: sqlite3.Connection) -> Iterator[Alert]:
@@ -105,3 +106,16 @@ def _waiting(db: sqlite3.Connection) -> Iterator[Alert]:
                 f" was; if that is right: farebox payees accept {provider} {address}"
             )
             yield Alert(PAYEE_WAITING, message, payee["first_seen"])
+
+
+def _clips(db: sqlite3.Connection, now: int) -> Iterator[Alert]:
+    found = clips.delayed(db, now)
+    if found is None:
+        return
+    which = (
+        "a finished clip is not on this disk yet,"
+        if found.count == 1
+        else f"{found.count} finished clips are not on this disk yet, the oldest"
+    )
+    message = f"{which} {found.provider}'s {found.job}: {found.note}"
+    yield Alert(CLIP_WAITING, message, found.since)

@@ -17,6 +17,10 @@ WANTED_S: Final = 48 * 3600
 """How young a job is whose clip is fetched: so long its provider keeps it, at the longest."""
 RETRIED_S: Final = 24 * 3600
 """How long what may pass is tried again: what lasts a day is no accident."""
+DELAYED_S: Final = 300
+"""After how long what may pass is worth a person's look."""
+TRIED_LATELY_S: Final = 2 * 3600
+"""How long ago the next attempt was due at the most, where anybody tries: none takes so long."""
 ROWS_A_TURN: Final = 50
 _FETCHABLE_S: Final = WANTED_S + RETRIED_S
 
@@ -47,6 +51,17 @@ class Clip:
     sha256: bytes = b""
     media_type: str = ""
     kept_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """Clips that something stands in the way of: how many, and the oldest, tried since `since`."""
+
+    count: int
+    provider: str
+    job: str
+    note: str
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +114,22 @@ def find(db: sqlite3.Connection, provider: str, job: str, now: int) -> Clip | No
     return None if young is None else Clip("wanted")
 
 
+def delayed(db: sqlite3.Connection, now: int) -> Delayed | None:
+    """What is not kept, and could be yet: it does not pass, or the config shuts its host out.
+
+    The jobs first, by their age: of those that are so young there are few.
+    """
+    count, since, provider, job, note = db.execute(
+        "SELECT count(*), min(c.since), c.provider, c.job, c.note FROM memory m"
+        " CROSS JOIN clip c ON c.provider = m.provider AND c.job = m.id"
+        " WHERE m.kind = 'job' AND m.created_at > ?1 AND ("
+        "(c.state = 'fetching' AND c.note <> '' AND c.since <= ?2 AND c.next_at > ?3)"
+        " OR (c.state = 'failed' AND c.host <> '' AND m.created_at > ?4))",
+        (now - _FETCHABLE_S, now - DELAYED_S, now - TRIED_LATELY_S, now - WANTED_S),
+    ).fetchone()
+    return Delayed(count, provider, job, note, since) if count else None
+
+
 def begin(db: sqlite3.Connection, key: tuple[str, str], now: int) -> tuple[int, int] | None:
     """Note an attempt: how many there were with it, and since when.
 
@@ -141,7 +172,7 @@ def give_up(db: sqlite3.Connection, key: tuple[str, str], note: str, host: str =
 
 
 def resume(db: sqlite3.Connection, now: int) -> None:
-    """Have what a daemon that ended was at tried again now; what is too old for that has failed."""
+    """Have all that is not kept yet tried now: by a daemon that begins, or with a new config."""
     db.execute("UPDATE clip SET next_at = ? WHERE state = 'fetching'", (now,))
 
 

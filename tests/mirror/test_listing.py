@@ -1,5 +1,6 @@
 """What lists of jobs say of clips: the page's JSON and the command line's column."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,24 @@ def test_no_clips(house: House) -> None:
     """Where nothing is kept, nothing is said of clips."""
     assert "CLIP" not in house.call("jobs", "--text").out
     assert all("clip" not in job for job in house.call("jobs").json()["jobs"])
+
+
+def test_clip_that_waits_for_a_person(house: House) -> None:
+    """It is said first by `status`, and by `doctor` with what to do."""
+    with house.opened() as db:
+        clips.begin(db, ("maker", "job:1"), AT)
+        clips.give_up(db, ("maker", "job:1"), "x.example is not allowed\x1b[2J", "x.example")
+        db.execute("UPDATE memory SET created_at = ?", (int(time.time()),))
+    first, *_ = house.call("status", "--text").out.splitlines()
+    assert first.startswith("ALERT clip_waiting since ")
+    assert "a finished clip is not on this disk yet, maker's job:1: x.example is not" in first
+    assert "\x1b" not in first
+    doctor = house.call("doctor").json()["checks"]
+    (told,) = [finding for finding in doctor if finding["check"] == "clip_waiting"]
+    assert (told["verdict"], told["todo"].split(";")[0]) == (
+        "warn",
+        "see to it before the provider's link ends",
+    )
 
 
 def test_clips(house: House) -> None:

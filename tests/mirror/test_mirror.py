@@ -18,7 +18,8 @@ from proxy.clipfiles import PART, SUFFIX
 from proxy.core.config import Config
 from proxy.mirror import DAY_S, FETCHES_A_PROVIDER, FETCHES_MAX, Pace
 from proxy.store import Memory
-from proxy.store.clips import RETRIED_S, WANTED_S, due
+from proxy.store.alerts import alerts
+from proxy.store.clips import DELAYED_S, RETRIED_S, WANTED_S, due
 from tests.exchange.conftest import until
 from tests.exchange.provider import Got, Script, response
 from tests.mirror.studio import (
@@ -342,6 +343,11 @@ async def test_full_store(tmp_path: Path) -> None:
                     await at.becomes("fetching", job, "there is no room")
                 assert len(at.clips()) == 2
                 await at.no_parts()
+                at.books.clock.now += DELAYED_S
+                (alert,) = await at.books.ledger.read(lambda db: alerts(db, at.books.ledger.now()))
+                assert alert.code == "clip_waiting"
+                assert "2 finished clips are not on this disk yet, the oldest" in alert.message
+                assert "job:3: there is no room: mirror.total_bytes_max" in alert.message
         told = [line["event"] for line in logs if line["log_level"] == "warning"]
         assert told == ["clips_full"]
         at.books.clock.now += DAY_S
@@ -349,6 +355,19 @@ async def test_full_store(tmp_path: Path) -> None:
             at.mirror._sweep_at = None
             await at.becomes("forgotten", "job:1")
             await at.becomes("kept", "job:3")
+
+
+async def test_room_that_a_config_makes(tmp_path: Path) -> None:
+    """What waits for its next attempt is tried as soon as there is a new config."""
+    clip = bytes(20_000)
+    async with studio(tmp_path, gives(film(clip)), SMALL) as at, at.running():
+        for job in ("job:1", "job:2", "job:3"):
+            await at.finish(job)
+            await at.becomes("fetching" if job == "job:3" else "kept", job)
+        await at.becomes("fetching", "job:3", "there is no room")
+        at.reconfigure(SMALL | {"total_bytes_max": 60_000})
+        at.mirror.poke()
+        await at.becomes("kept", "job:3")
 
 
 async def test_store_that_fills_up_on_the_way(tmp_path: Path) -> None:

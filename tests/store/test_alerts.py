@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from proxy.core.ledger import Evidence
-from proxy.store import ForeignUse, onchain, payees, schema, switch
+from proxy.store import ForeignUse, Memory, clips, onchain, payees, schema, switch
 from proxy.store.alerts import CODES, USES_TOLD_MAX, Alert, alerts
+from proxy.store.clips import DELAYED_S, TRIED_LATELY_S, WANTED_S
+from proxy.store.memory import remember
 from tests.store.books import DEATH_S, LIFE_S, OTHER, SHOP, START, USDC, WALLET, Books
 
 BASE = "eip155:8453"
@@ -146,12 +148,81 @@ async def test_payee_that_waits(books: Books) -> None:
     await books.bought(5, pin=True, pay_to=SHOP)
 
 
+async def film(books: Books, job: str) -> tuple[str, str]:
+    """A job that is done, and whose clip was tried once."""
+    key = ("maker", job)
+    await books.ledger.remember([Memory(job, "job", "maker", state="completed", answer=b"{}")])
+    await books.ledger.ask(lambda db: clips.begin(db, key, books.ledger.now()))
+    return key
+
+
+async def put_off(books: Books, key: tuple[str, str], note: str) -> None:
+    """What the mirror writes when something stands in the way that may pass."""
+    next_at = books.ledger.now() + 60
+    await books.ledger.ask(lambda db: clips.put_off(db, key, note, next_at))
+
+
+async def test_clips_that_wait(books: Books) -> None:
+    """What does not pass within minutes is told until the clip is kept, or given up."""
+    first = await film(books, "job:1")
+    await put_off(books, first, "there is no room")
+    books.clock.now += DELAYED_S - 1
+    assert await told(books) == []
+    books.clock.now += 1
+    message = "a finished clip is not on this disk yet, maker's job:1: there is no room"
+    assert await told(books) == [Alert("clip_waiting", message, START)]
+
+    second = await film(books, "job:2")
+    await put_off(books, second, "maker answers 503")
+    books.clock.now += DELAYED_S
+    message = (
+        "2 finished clips are not on this disk yet, the oldest maker's job:1: there is no room"
+    )
+    assert await told(books) == [Alert("clip_waiting", message, START)]
+
+    kept = clips.Kept(1, bytes(32), "video/mp4")
+    await books.ledger.ask(lambda db: clips.keep(db, first, kept, START))
+    await books.ledger.ask(lambda db: clips.give_up(db, second, "maker answers 404"))
+    assert await told(books) == []
+
+
+async def test_clip_that_is_fetched_for_the_first_time(books: Books) -> None:
+    """A long fetch is no trouble."""
+    await film(books, "job:1")
+    books.clock.now += DELAYED_S
+    assert await told(books) == []
+
+
+async def test_clips_that_nobody_tries_any_more(books: Books) -> None:
+    """Where mirroring was switched off, nobody waits for what it would have kept."""
+    await put_off(books, await film(books, "job:1"), "there is no room")
+    books.clock.now += 60 + TRIED_LATELY_S - 1
+    assert [alert.code for alert in await told(books)] == ["clip_waiting"]
+    books.clock.now += 1
+    assert await told(books) == []
+
+
+async def test_clips_of_a_host_that_is_shut_out(books: Books) -> None:
+    """The config could let them in, as long as their provider has them."""
+    key = await film(books, "job:1")
+    note = "cdn.example is not allowed"
+    await books.ledger.ask(lambda db: clips.give_up(db, key, note, "cdn.example"))
+    message = f"a finished clip is not on this disk yet, maker's job:1: {note}"
+    assert await told(books) == [Alert("clip_waiting", message, START)]
+    books.clock.now += WANTED_S - 1
+    assert await told(books) == [Alert("clip_waiting", message, START)]
+    books.clock.now += 1
+    assert await told(books) == []
+
+
 async def test_codes_are_a_closed_set(books: Books) -> None:
     """All at once: each code is one of the set, in its order."""
     await books.become(await books.bought(5, pin=True), E.NO_RECEIPT)
     await books.refused(5, pin=True, pay_to=OTHER)
     await books.ledger.ask(lambda db: onchain.freeze(db, [use(1)], START))
     await books.ledger.pause("", "command")
+    key = await film(books, "job:1")
+    await books.ledger.ask(lambda db: clips.give_up(db, key, "shut out", "cdn.example"))
     assert tuple(alert.code for alert in await told(books)) == CODES
 
 
@@ -163,9 +234,12 @@ def test_every_look_goes_by_an_index(tmp_path: Path) -> None:
     onchain.freeze(db, [use(1)], START)
     payees.accept(db, "shop", BASE, SHOP, START)
     _insert_unknown(db)
+    remember(db, [Memory("job:1", "job", "maker", state="completed", answer=b"{}")], START)
+    clips.begin(db, ("maker", "job:1"), START)
+    clips.give_up(db, ("maker", "job:1"), "shut out", "cdn.example")
     said: list[str] = []
     db.set_trace_callback(said.append)
-    assert len(alerts(db, START)) == 3
+    assert len(alerts(db, START)) == 4
     db.set_trace_callback(None)
     steps = [row[3] for query in said for row in db.execute(f"EXPLAIN QUERY PLAN {query}")]
     db.close()
@@ -173,6 +247,7 @@ def test_every_look_goes_by_an_index(tmp_path: Path) -> None:
     assert scans <= {"pause", "payee"}
     assert any("payment_by_state (state=?)" in step for step in steps)
     assert any("hold_by_payment (payment=?)" in step for step in steps)
+    assert any("memory_by_age (kind=? AND created_at>?)" in step for step in steps)
 
 
 def _insert_unknown(db: sqlite3.Connection) -> None:
