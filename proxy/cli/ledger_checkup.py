@@ -36,13 +36,14 @@ if TYPE_CHECKING:
 Sums = dict[str, Counter[str]]
 _DAMAGES_MAX: Final = 5
 _RESTORE: Final = "stop paying (farebox pause), keep a copy of the file, and restore a good one"
-_TODO: Final = {
+REMEDIES: Final = {
     PAUSED: "farebox resume",
     WALLET_FROZEN: "move the money; farebox wallet unfreeze only if it was you",
     PAYMENT_UNKNOWN: "an rpc_url has the chain asked; else farebox payments resolve ID",
     PAYEE_WAITING: "farebox payees",
     CLIP_WAITING: "see to it before the provider's link ends; farebox jobs names each",
 }
+"""What a person does about each kind of alert."""
 
 
 def ledger(loaded: "Loaded") -> Iterator[Finding]:
@@ -99,7 +100,7 @@ def waiting(db: sqlite3.Connection) -> Iterator[Finding]:
     found = alerts(db, steady_clock(db, machine_clocks()).now())
     for alert in found:
         verdict: Verdict = FAIL if alert.code == WALLET_FROZEN else WARN
-        todo = _TODO[alert.code]
+        todo = REMEDIES[alert.code]
         if alert.code == PAYMENT_UNKNOWN and (job := job_to_watch(db)) is not None:
             todo = f"{shown_command('farebox', 'jobs', 'watch', job)}; {todo}"
         yield Finding(alert.code, verdict, alert.message, todo)

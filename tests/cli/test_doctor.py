@@ -13,13 +13,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy.cli import checkup, online_checkup
+from proxy.cli import checkup, ledger_checkup, online_checkup
 from proxy.cli.hello import Running
 from proxy.clocks import machine_clocks
 from proxy.configfile import read_config
 from proxy.core.clock import Anchor
 from proxy.core.ledger import Evidence
 from proxy.store import ForeignUse, onchain, payees
+from proxy.store.alerts import CODES
 from proxy.store.timekeeping import write_anchor
 from tests.cli.house import ADDRESS, API_KEY, Entry, House, Said
 
@@ -361,3 +362,9 @@ def test_online_with_a_node_that_says_nothing(
 
     assert [f.verdict for f in findings] == ["warn"]
     assert "no answer within 0.1 s" in findings[0].message
+
+
+def test_every_alert_has_a_remedy() -> None:
+    """What waits for a person is never told without what to do."""
+    assert tuple(ledger_checkup.REMEDIES) == CODES
+    assert all(ledger_checkup.REMEDIES.values())
